@@ -1,0 +1,1 @@
+"""Sources of trades, one file each."""
