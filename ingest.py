@@ -1,7 +1,7 @@
 """Recording: from a feed's trades to the store, audited by id.
 
-    FeedError (market.PairscopeError)
-    └── Unfillable                 the venue does not serve the missing trades, and says why
+FeedError (market.PairscopeError)
+└── Unfillable                 the venue does not serve the missing trades, and says why
 """
 
 from collections.abc import AsyncIterator, Sequence

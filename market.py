@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,6 +186,31 @@ class Gap:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a range was recorded: its time less what open and abandoned gaps take, in milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    recorded_ms: int
+
+    @property
+    def share(self) -> float:
+        """The recorded share, from 0 to 1; NaN for an empty range."""
+        return self.recorded_ms / (self.end_ms - self.start_ms) if self.end_ms > self.start_ms else math.nan
+
+
+class Reject(NamedTuple):
+    """A trade that cannot be stored, and why; `detail` is what came, as text, for a person to read."""
+
+    venue: str
+    symbol: str
+    reason: str
+    detail: str
+    time_ms: int = 0
+    """When it was rejected; set by the store."""
+
+
 class Pair(NamedTuple):
     """The two legs of a pair: y is explained by x."""
 
@@ -248,7 +273,11 @@ class Bars:
     def __getitem__(self, rows: slice | Flags | Integers) -> "Bars":
         return Bars(self.instrument, self.timeframe, *(column[rows] for column in self.columns().values()))
 
-    def columns(self) -> dict[str, NDArray[np.generic]]:
+    def copy(self) -> "Bars":
+        """Return the same bars in arrays of their own."""
+        return Bars(self.instrument, self.timeframe, *(column.copy() for column in self.columns().values()))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name, `time` first."""
         return {name: getattr(self, name) for name in BAR_COLUMNS}
 
@@ -274,7 +303,7 @@ _DTYPES = {"time": np.int64, "trades": np.int64, "klines": np.bool_, "gap": np.b
 def bars_from_rows(instrument: Instrument, timeframe: Timeframe, rows: Sequence[Sequence[object]]) -> Bars:
     """Make Bars from rows in the order of the columns; columns that the rows lack are False."""
     given = list(zip(*rows, strict=True)) if rows else [() for _ in BAR_COLUMNS]
-    columns = []
+    columns: list[NDArray[Any]] = []
     for position, name in enumerate(BAR_COLUMNS):
         values = given[position] if position < len(given) else (False,) * len(rows)
         columns.append(np.array(values, dtype=_DTYPES.get(name, np.float64)))

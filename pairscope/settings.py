@@ -1,0 +1,189 @@
+"""Settings, frozen once read: defaults < pairscope.toml < environment < flags.
+
+Every key can stand in ``pairscope.toml`` as it is, in the environment as ``PAIRSCOPE_<KEY>``, and as a flag where a
+command has one. Every error is one sentence that names the key, where it stood, what it was and what is allowed.
+"""
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from market import Instrument, UnknownName, WrongUse, did_you_mean
+
+VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken", "simulated")
+CONFIG_FILE = "pairscope.toml"
+PREFIX = "PAIRSCOPE_"
+DEMO = {"venue": "simulated", "store": "sqlite:///demo.db"}
+
+
+class SettingsError(WrongUse):
+    """A setting that cannot be used; the message names it."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise ValueError("text")
+
+
+def _venue(value: object) -> str:
+    name = _text(value)
+    if name not in VENUES:
+        raise UnknownName("venue", name, VENUES)
+    return name
+
+
+def _symbols(value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError('symbols separated by commas, such as "BTCUSDT,ETHUSDT"')
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        expected = f"a whole number from {low:,} to {high:,}"
+        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+            value = int(value)
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(expected)
+        return value
+
+    return read
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, str | int | float) and type(value) is not bool else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _share(value: object) -> float:
+    share = _number(value)
+    if not 0 < share <= 1:
+        raise ValueError("a number above 0, up to 1")
+    return share
+
+
+def _days(value: object) -> float:
+    """Read a number of days; "forever" is infinity."""
+    days = math.inf if value == "forever" else _number(value)
+    if not days > 0:
+        raise ValueError('a number of days above 0, or "forever"')
+    return days
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def _level(value: object) -> str:
+    name = _text(value).upper()
+    if name not in LEVELS:
+        raise UnknownName("log level", name, LEVELS)
+    return name
+
+
+def _key(default: Any, read: Callable[[object], Any], meaning: str) -> Any:
+    return field(default=default, metadata={"read": read, "meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All there is to set; the meaning of each key stands beside it and in README."""
+
+    store: str = _key("sqlite:///ticks.db", _text, "where trades are kept: sqlite:///FILE")
+    venue: str = _key("binance-spot", _venue, f"where trades come from: {', '.join(VENUES)}")
+    symbols: tuple[str, ...] = _key((), _symbols, "what to record, separated by commas; empty: the venue's defaults")
+    seed: int = _key(7, _whole(0, 2**32 - 1), "the simulated market's seed")
+    commit_ms: int = _key(100, _whole(1, 10_000), "a trade waits at most this long for its commit, in milliseconds")
+    commit_rows: int = _key(2_000, _whole(1, 1_000_000), "a commit is made at the latest when this many trades wait")
+    queue_rows: int = _key(
+        200_000, _whole(1_000, 10_000_000), "trades kept in memory while the disk does not take them; more become a gap"
+    )
+    keep_ticks_days: float = _key(math.inf, _days, 'days that trades are kept, or "forever"')
+    keep_seconds_days: float = _key(math.inf, _days, 'days that 1-second bars are kept, or "forever"')
+    disk_warn: float = _key(0.8, _share, "warn when the disk is fuller than this share")
+    log_file: str = _key("pairscope.log", _text, "the log; it is rotated at 5 MB, three old ones are kept")
+    log_level: str = _key("INFO", _level, f"what the log tells: {', '.join(LEVELS)}")
+
+    def __post_init__(self) -> None:
+        if self.keep_seconds_days < self.keep_ticks_days:
+            raise SettingsError(
+                f"keep_seconds_days ({self.keep_seconds_days:g}) is less than keep_ticks_days"
+                f" ({self.keep_ticks_days:g}): 1-second bars must be kept at least as long as the trades they index"
+            )
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What to record, each with its venue."""
+        return tuple(Instrument.parse(symbol, venue=self.venue) for symbol in self.symbols)
+
+    def to_record(self) -> dict[str, object]:
+        """Return the settings as plain values, for the ledger of runs."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+
+KEYS = {each.name: each for each in fields(Settings)}
+
+
+def load(flags: Mapping[str, object] | None = None, *, folder: Path = Path(), demo: bool = False) -> Settings:
+    """Read the settings of this process.
+
+    Args:
+        flags: what the command line said; None values were not given.
+        folder: where ``pairscope.toml`` is looked for.
+        demo: the simulated market in its own store; flags still win.
+
+    Raises:
+        SettingsError: for an unknown key, a wrong value or an unreadable file.
+    """
+    return read_settings(_config(folder / CONFIG_FILE), os.environ, flags or {}, demo=demo)
+
+
+def read_settings(
+    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object], *, demo: bool = False
+) -> Settings:
+    """Put the settings together from their sources, the later ones first in rank."""
+    values: dict[str, object] = {}
+    for key, value in config.items():
+        values[key] = _value(key, value, where=f"in {CONFIG_FILE}", name=key)
+    for name, text in environ.items():
+        if name.upper().startswith(PREFIX):
+            values[name[len(PREFIX) :].lower()] = _value(name[len(PREFIX) :].lower(), text, "in the environment", name)
+    values |= DEMO if demo else {}
+    for key, value in flags.items():
+        if value is not None:
+            values[key] = _value(key, value, where="on the command line", name=f"--{key.replace('_', '-')}")
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was read by its own key
+    for instrument in settings.instruments:
+        if instrument.venue not in VENUES:
+            raise SettingsError(f"symbols: {UnknownName('venue', instrument.venue, VENUES)}")
+    return settings
+
+
+def _config(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+
+
+def _value(key: str, value: object, where: str, name: str) -> object:
+    if key not in KEYS:
+        keys = sorted(KEYS)
+        raise SettingsError(f"unknown setting {name!r} {where}{did_you_mean(key, keys)}; known: {', '.join(keys)}")
+    try:
+        return KEYS[key].metadata["read"](value)
+    except ValueError as error:
+        raise SettingsError(f"{name} {where} is {value!r}, but must be {error}") from error
+    except UnknownName as error:
+        raise SettingsError(f"{name} {where}: {error}") from error

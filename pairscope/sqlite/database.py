@@ -1,0 +1,95 @@
+"""The one connection that writes, and what goes along with its transactions."""
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from market import Instrument
+from pairscope.sqlite.schema import open_database
+from pairscope.sqlite.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+JOURNAL_LIMIT = 32 * 2**20
+"""Bytes of journal (the -wal file) above which it is emptied as soon as no reader needs it."""
+
+
+class Database:
+    """The file, opened for writing; the writer thread's target."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int],
+        on_change: Callable[[Instrument, int], None],
+        on_replaced: Callable[[], None],
+    ) -> None:
+        """Open or create the database.
+
+        Args:
+            path: the file.
+            clock: gives the time, in epoch milliseconds.
+            on_change: told, after each commit, from which time on an instrument's bars changed.
+            on_replaced: told when a damaged file was set aside and a new one begun.
+        """
+        self.path = str(path)
+        self.upkeep = Upkeep()
+        self.set_aside: tuple[Path, ...] = ()
+        self._file = path
+        self._clock = clock
+        self._on_change = on_change
+        self._on_replaced = on_replaced
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        stamp = datetime.fromtimestamp(self._clock() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+        opened = open_database(self._file, stamp=stamp)
+        if opened.set_aside:
+            self.set_aside += (opened.set_aside,)
+            log.error("%s was damaged: set aside as %s, a new one is begun", self._file, opened.set_aside.name)
+        return opened.db
+
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    def before_commit(self) -> None:
+        self.upkeep.save(self._db)
+
+    def after_commit(self) -> None:
+        for instrument, time in self.upkeep.take_touched():
+            self._on_change(instrument, time)
+
+    def after_rollback(self) -> None:
+        self.upkeep.forget()
+
+    def replace_damaged(self, error: sqlite3.Error) -> None:
+        """Open the file anew, which sets it aside when it is damaged indeed."""
+        self._db.close()
+        self.upkeep.forget()
+        self._db = self._open()
+        self._on_replaced()
+
+    def journal_bytes(self) -> int:
+        """Return the size of the journal."""
+        try:
+            return self._file.with_name(self._file.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def tidy(self) -> None:
+        """Empty the journal when it has grown, without waiting for readers that still need it."""
+        if self.journal_bytes() < JOURNAL_LIMIT:
+            return
+        self._db.execute("PRAGMA busy_timeout=20")
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            log.info("%s: the journal cannot be emptied yet: %s", self._file, error)
+        finally:
+            self._db.execute("PRAGMA busy_timeout=250")
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,283 @@
+"""The tables of a store, how they came to be, and how a file becomes an open database.
+
+Migrations are named, forward only and applied in one transaction; before an older store is changed, a copy is kept
+beside it. A damaged file is set aside whole, never repaired in place, and a new one begun.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairscope.sqlite.errors import StoreDamaged, StoreError, StoreTooNew, StoreUnusable, is_damage
+
+SMALL_FILE = 64 * 2**20
+"""Files up to this size are checked whole when opened; of larger ones the ends of each table are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema; its place in the list is the version that it leads to."""
+
+    name: str
+    sql: str
+
+
+# Times are epoch milliseconds. Bars hold the id range of their trades, so that a range of time can be read from the
+# ticks' one B-tree, which is clustered by id: no second index, 37 bytes a tick.
+TICKS_AND_BARS = """
+CREATE TABLE symbols (
+    key INTEGER PRIMARY KEY,
+    venue TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    kept_from INTEGER NOT NULL DEFAULT 0,       -- trades before this time were pruned
+    UNIQUE (venue, symbol)
+) STRICT;
+CREATE TABLE ticks (
+    symbol INTEGER NOT NULL,
+    trade_id INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    price REAL NOT NULL,
+    qty REAL NOT NULL,
+    buy INTEGER,                                -- 1: the taker bought, 0: sold, NULL: not known
+    PRIMARY KEY (symbol, trade_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bars_1s (
+    symbol INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, turnover REAL NOT NULL, buy_volume REAL,
+    trades INTEGER NOT NULL,
+    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+    PRIMARY KEY (symbol, time)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bars_1m (                          -- of minutes that a later trade has closed
+    symbol INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, turnover REAL NOT NULL, buy_volume REAL,
+    trades INTEGER NOT NULL,
+    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+    PRIMARY KEY (symbol, time)
+) STRICT, WITHOUT ROWID;
+"""
+
+LEDGERS = """
+CREATE TABLE gaps (
+    key INTEGER PRIMARY KEY,
+    symbol INTEGER NOT NULL,
+    first_id INTEGER NOT NULL, last_id INTEGER NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL,
+    opened INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'filled', 'empty', 'abandoned')),
+    filled INTEGER NOT NULL DEFAULT 0,
+    closed INTEGER,
+    reason TEXT
+) STRICT;
+CREATE INDEX gaps_by_symbol ON gaps (symbol, state);
+CREATE TABLE rejects (
+    key INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    venue TEXT NOT NULL, symbol TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE reject_counts (
+    venue TEXT NOT NULL, symbol TEXT NOT NULL, reason TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (venue, symbol, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE runs (
+    key INTEGER PRIMARY KEY,
+    started INTEGER NOT NULL,
+    stopped INTEGER,
+    version TEXT NOT NULL,
+    label TEXT NOT NULL,
+    settings TEXT NOT NULL                      -- JSON
+) STRICT;
+CREATE TABLE migrations (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT;
+"""
+
+KLINES = """
+CREATE TABLE klines (                           -- the exchange's own candles, where its trades are not to be had
+    symbol INTEGER NOT NULL,
+    length INTEGER NOT NULL,                    -- milliseconds
+    time INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, turnover REAL NOT NULL, buy_volume REAL,
+    trades INTEGER NOT NULL,
+    PRIMARY KEY (symbol, length, time)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS = (
+    Migration("ticks and bars", TICKS_AND_BARS),
+    Migration("ledgers of gaps, rejects and runs", LEDGERS),
+    Migration("klines", KLINES),
+)
+TABLES = ("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database that is ready to be written, and where its damaged forerunner was put, if there was one."""
+
+    db: sqlite3.Connection
+    set_aside: Path | None
+
+
+def open_database(path: Path, *, stamp: str, migrations: Sequence[Migration] = MIGRATIONS) -> Opened:
+    """Open or create the database at `path`, at the newest schema.
+
+    Args:
+        path: the file.
+        stamp: a text for the names of files set aside or kept, such as the time.
+        migrations: the schema, step by step.
+
+    Raises:
+        StoreUnusable: when there can be no database at `path`.
+        StoreTooNew: when a newer version wrote it.
+    """
+    refuse_unusable(path)
+    try:
+        return Opened(_open_sound(path, stamp, migrations), None)
+    except StoreDamaged:
+        aside = set_aside(path, stamp)
+        return Opened(_open_sound(path, stamp, migrations), aside)
+
+
+def _open_sound(path: Path, stamp: str, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    db = None
+    try:
+        db = _connect(path)
+        _migrate(db, path, stamp, migrations)
+        _look_over(db, path)
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise _opening_error(error, path) from error
+    except BaseException:
+        if db is not None:
+            db.close()
+        raise
+    return db
+
+
+def _opening_error(error: sqlite3.Error, path: Path) -> StoreError:
+    if is_damage(error):
+        return StoreDamaged(f"{path} is damaged: {error}")
+    return StoreUnusable(f"{path} cannot be opened for writing ({error}): choose another file, or free this one")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.25)
+    # FULL, because NORMAL loses every commit since the last checkpoint in a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "cache_size=-32000"):
+        db.execute(f"PRAGMA {pragma}")
+    db.execute(f"PRAGMA journal_size_limit={32 * 2**20}")
+    return db
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the schema's version."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def refuse_newer(db: sqlite3.Connection, path: Path, newest: int = len(MIGRATIONS)) -> int:
+    """Return the schema's version.
+
+    Raises:
+        StoreTooNew: when this program does not know it yet.
+    """
+    version = version_of(db)
+    if version > newest:
+        raise StoreTooNew(
+            f"{path} has schema {version}, written by a newer Pairscope; this one knows schema {newest}: "
+            "update Pairscope, or choose another store"
+        )
+    return version
+
+
+def _migrate(db: sqlite3.Connection, path: Path, stamp: str, migrations: Sequence[Migration]) -> None:
+    version = refuse_newer(db, path, len(migrations))
+    if version == len(migrations):
+        return
+    if version:
+        back_up(db, path.with_name(f"{path.name}.backup-v{version}-{stamp}"))
+    elif db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreUnusable(f"{path} is a database of another program: choose another file for the store")
+    script = "".join(step.sql for step in migrations[version:])
+    names = [(step.name, number) for number, step in enumerate(migrations, 1)]
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(script):
+            db.execute(statement)
+        db.executemany("INSERT OR IGNORE INTO migrations VALUES (?, ?)", names)
+        db.execute(f"PRAGMA user_version={len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script at its semicolons; executescript() would commit before it starts."""
+    statements, rest = [], ""
+    for line in script.splitlines(keepends=True):
+        rest += line
+        if sqlite3.complete_statement(rest):
+            statements.append(rest)
+            rest = ""
+    return statements
+
+
+def back_up(db: sqlite3.Connection, target: Path) -> None:
+    """Copy the database as it is at this moment to `target`, whole or not at all."""
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    copy = sqlite3.connect(part)
+    try:
+        db.backup(copy)
+    finally:
+        copy.close()
+    part.replace(target)
+
+
+def _look_over(db: sqlite3.Connection, path: Path) -> None:
+    """Raise what SQLite finds wrong, within a second whatever the size."""
+    pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if pages * size <= SMALL_FILE:
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StoreDamaged(f"{path} is damaged: {found}")
+    for table in TABLES:
+        for order in ("ASC", "DESC"):
+            key = db.execute("SELECT name FROM pragma_table_info(?) WHERE pk = 1", (table,)).fetchone()
+            if key is None:
+                raise StoreDamaged(f"{path} lacks the table {table!r}")
+            db.execute(f"SELECT * FROM {table} ORDER BY {key[0]} {order} LIMIT 1").fetchall()  # noqa: S608  # our names
+
+
+def set_aside(path: Path, stamp: str) -> Path:
+    """Rename a damaged database and its journal, so that a new one can begin; return the new name."""
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    for number in range(1, 1000):
+        if not aside.exists():
+            break
+        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.replace(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def refuse_unusable(path: Path) -> None:
+    """Raise StoreUnusable when there can be no database at `path`."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise StoreUnusable(f"SQLite {sqlite3.sqlite_version} is too old: Python must come with 3.37 or newer")
+    if path.is_dir():
+        raise StoreUnusable(f"{path} is a folder: the store needs the name of a file, such as {path / 'ticks.db'}")
+    if not path.parent.is_dir():
+        raise StoreUnusable(f"{path.parent} does not exist: make the folder, or choose another place for the store")

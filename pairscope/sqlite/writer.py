@@ -1,0 +1,222 @@
+"""The one thread that writes: it gathers waiting work into one transaction, and keeps it until the disk has it.
+
+A full disk, a foreign lock or a failing write is not an error of the work: the transaction is rolled back and tried
+again, while the trouble is shown. Damage is left to the owner of the file, who puts a sound one in place.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from pairscope.sqlite.errors import StoreBusy, StoreError, is_damage, passing_trouble, translate
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+RETRY_SECONDS = 0.25
+LAST_TRIES_SECONDS = 1.0
+"""How long a writer that is told to close goes on trying when the disk does not take its work."""
+
+
+class Target(Protocol):
+    """The database that a writer writes to, with the state that goes along with its transactions."""
+
+    path: str
+
+    def connection(self) -> sqlite3.Connection: ...
+
+    def before_commit(self) -> None:
+        """Write what was gathered during the transaction."""
+
+    def after_commit(self) -> None:
+        """Publish what the transaction changed."""
+
+    def after_rollback(self) -> None:
+        """Forget what was gathered: the transaction did not happen."""
+
+    def replace_damaged(self, error: sqlite3.Error) -> None:
+        """Set the damaged file aside and open a new one."""
+
+    def tidy(self) -> None:
+        """Keep the journal small; called between transactions."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[sqlite3.Connection], Any]
+    rows: int
+    done: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatus:
+    """How the writing goes: rows that wait, what keeps them from the disk (None: nothing) and for how long."""
+
+    queued_rows: int
+    trouble: str | None
+    trouble_seconds: float
+    commits: int
+    last_commit_ms: float
+
+
+class Writer:
+    """Group commit: work waits at most `delay_ms`, or until `max_rows` rows wait, for a transaction."""
+
+    def __init__(self, target: Target, *, delay_ms: int, max_rows: int, queue_rows: int) -> None:
+        self._target = target
+        self._delay = delay_ms / 1000
+        self._max_rows = max_rows
+        self._queue_rows = queue_rows
+        self._jobs: deque[_Job] = deque()
+        self._rows = 0
+        self._oldest = 0.0
+        self._closing = False
+        self._trouble: str | None = None
+        self._trouble_since = 0.0
+        self._commits = 0
+        self._last_commit_ms = 0.0
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> WriterStatus:
+        seconds = time.monotonic() - self._trouble_since if self._trouble else 0.0
+        return WriterStatus(self._rows, self._trouble, seconds, self._commits, self._last_commit_ms)
+
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1) -> Future[T]:
+        """Let `work` be done in a coming transaction; the future is done when that is committed.
+
+        Raises:
+            StoreBusy: when too much waits already.
+        """
+        done: Future[T] = Future()
+        with self._change:
+            if self._closing:
+                raise StoreError(f"{self._target.path} is closed")
+            if self._rows and self._rows + rows > self._queue_rows:
+                raise StoreBusy(
+                    f"{self._rows:,} rows wait for {self._target.path}, no more may ({self._trouble or 'it is slow'})"
+                )
+            if not self._jobs:
+                self._oldest = time.monotonic()
+            self._jobs.append(_Job(work, rows, done))
+            self._rows += rows
+            self._change.notify()
+        return done
+
+    def close(self) -> None:
+        """Write what waits, then close the database; work that the disk still refuses fails."""
+        with self._change:
+            self._closing = True
+            self._change.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while jobs := self._gather():
+            self._commit(jobs)
+            with self._change:
+                self._rows -= sum(job.rows for job in jobs)
+            self._target.tidy()
+        self._target.close()
+
+    def _gather(self) -> list[_Job]:
+        """Wait for work, give it company for a moment, and take it; an empty list means closing."""
+        with self._change:
+            while not self._jobs and not self._closing:
+                self._change.wait()
+            due = self._oldest + self._delay
+            while self._rows < self._max_rows and not self._closing and (left := due - time.monotonic()) > 0:
+                self._change.wait(left)
+            jobs, rows = [], 0
+            while self._jobs and rows < self._max_rows:
+                job = self._jobs.popleft()
+                jobs.append(job)
+                rows += job.rows
+            return jobs
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Do the jobs in one transaction, as often as it takes; a job that cannot succeed fails alone."""
+        give_up: float | None = None
+        while True:
+            try:
+                results = self._attempt(jobs)
+            except sqlite3.Error as error:
+                if not self._overcome(error):
+                    self._separate(jobs, translate(error, self._target.path))
+                    return
+                if self._closing:
+                    give_up = give_up or time.monotonic() + LAST_TRIES_SECONDS
+                    if time.monotonic() > give_up:
+                        self._fail(jobs, translate(error, self._target.path))
+                        return
+            except Exception as error:  # whatever a job raises is its caller's to see
+                self._separate(jobs, error)
+                return
+            else:
+                self._trouble = None
+                for job, result in zip(jobs, results, strict=True):
+                    job.done.set_result(result)
+                return
+
+    def _attempt(self, jobs: list[_Job]) -> list[Any]:
+        begun = time.perf_counter()
+        db = self._target.connection()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            results = [job.work(db) for job in jobs]
+            self._target.before_commit()
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._target.after_rollback()
+            raise
+        self._commits += 1
+        self._last_commit_ms = (time.perf_counter() - begun) * 1000
+        self._target.after_commit()
+        return results
+
+    def _overcome(self, error: sqlite3.Error) -> bool:
+        """Do what gives the next try a chance; False when none can succeed."""
+        trouble = passing_trouble(error)
+        if is_damage(error):
+            log.error("%s is damaged: %s", self._target.path, error)
+            try:
+                self._target.replace_damaged(error)
+            except StoreError as failure:
+                trouble = str(failure)
+            else:
+                return True
+        if trouble is None:
+            return False
+        if self._trouble is None:
+            self._trouble_since = time.monotonic()
+            log.warning("%s: %s; %s rows wait in memory", self._target.path, trouble, f"{self._rows:,}")
+        self._trouble = trouble
+        with self._change:
+            self._change.wait_for(lambda: self._closing, RETRY_SECONDS)
+            if self._closing:
+                self._change.wait(RETRY_SECONDS / 5)
+        return True
+
+    def _separate(self, jobs: list[_Job], error: Exception) -> None:
+        """Find the job that cannot succeed by doing each alone."""
+        if len(jobs) == 1:
+            self._fail(jobs, error)
+        else:
+            for job in jobs:
+                self._commit([job])
+
+    def _fail(self, jobs: list[_Job], error: Exception) -> None:
+        log.error("%s: %s rows were not written: %s", self._target.path, f"{sum(job.rows for job in jobs):,}", error)
+        for job in jobs:
+            job.done.set_exception(error)

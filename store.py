@@ -1,0 +1,730 @@
+"""The port of a store, and the store that is used by default: one SQLite file.
+
+Writing returns a future that is done when the trades are on the disk; reading sees only what is. Times are UTC epoch
+milliseconds, ranges half-open, symbols written ``BTCUSDT`` or ``binance-spot:BTCUSDT``.
+
+The errors of a store are drawn in pairscope/sqlite/errors.py and are to be had from here.
+"""
+
+import json
+import math
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from market import (
+    MINUTE,
+    SECOND,
+    Bar,
+    Bars,
+    Coverage,
+    Gap,
+    GapState,
+    Instrument,
+    Label,
+    Reject,
+    Tick,
+    Timeframe,
+    UnknownName,
+    WrongUse,
+)
+from pairscope.sqlite.cache import FOREVER, BarCache, Read
+from pairscope.sqlite.database import Database
+from pairscope.sqlite.errors import (
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreHeld,
+    StoreSlow,
+    StoreTooNew,
+    StoreUnusable,
+)
+from pairscope.sqlite.lock import Owner, StoreLock, find_owner
+from pairscope.sqlite.readers import Readers, connect_readonly
+from pairscope.sqlite.reading import (
+    NEWEST_SECOND,
+    extent,
+    mark_forming,
+    read_bars,
+    read_gaps,
+    read_ticks,
+    unrecorded,
+)
+from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
+from pairscope.sqlite.upkeep import Appended, Conflict, Missing
+from pairscope.sqlite.writer import Writer, WriterStatus
+
+__all__ = [
+    "Appended",
+    "Check",
+    "Deletion",
+    "Owner",
+    "Size",
+    "SqliteReader",
+    "SqliteStore",
+    "Store",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreError",
+    "StoreHeld",
+    "StoreSlow",
+    "StoreStatus",
+    "StoreTooNew",
+    "StoreUnusable",
+    "SymbolCheck",
+    "WriterStatus",
+    "find_owner",
+    "store_path",
+]
+
+HIGHEST_IDS = """
+    SELECT venue, symbols.symbol, ticks.trade_id, ticks.time
+    FROM symbols JOIN ticks ON ticks.symbol = symbols.key
+        AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
+ALL_TICKS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
+COUNT_TICKS = "SELECT count(*) FROM ticks WHERE symbol = ?"
+INSERT_GAP = """
+    INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
+LAST_ID_BEFORE = "SELECT max(last_id) FROM bars_1s WHERE symbol = ? AND time < ?"
+DELETE_TICKS = """
+    DELETE FROM ticks WHERE symbol = ?1 AND trade_id IN (
+        SELECT trade_id FROM ticks WHERE symbol = ?1 AND trade_id <= ?2 AND time < ?3 ORDER BY trade_id LIMIT ?4)"""
+DELETE_SECONDS = """
+    DELETE FROM bars_1s WHERE symbol = ?1 AND time IN (
+        SELECT time FROM bars_1s WHERE symbol = ?1 AND time < ?2 ORDER BY time LIMIT ?3)"""
+
+TICKS_AT_ONCE_MS = 10 * MINUTE
+"""Trades are read in pieces of this length, so that memory does not grow with the range."""
+
+KEPT_REJECTS = 10_000
+"""So many rejected trades are kept word for word; the counts by reason go on for ever."""
+
+PRUNED_AT_ONCE = 5_000
+"""Rows deleted in one transaction, so that recording goes on in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolCheck:
+    """What a store holds of one instrument; times and ids are None when it holds no trade."""
+
+    instrument: Instrument
+    label: Label
+    ticks: int
+    bar_trades: int
+    """Trades counted by the 1-second bars; equal to `ticks` unless trades were pruned."""
+    first_ms: int | None
+    last_ms: int | None
+    first_id: int | None
+    last_id: int | None
+    open_gaps: int
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The state of a whole store; `faults` are what SQLite found wrong with the file."""
+
+    symbols: tuple[SymbolCheck, ...]
+    faults: tuple[str, ...]
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes on the disk."""
+
+    database: int
+    journal: int
+    disk_free: int
+    disk_total: int
+
+    @property
+    def disk_used(self) -> float:
+        """The share of the disk that is in use, by anyone."""
+        return 1 - self.disk_free / self.disk_total
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a deletion would remove, and the words that confirm it."""
+
+    instruments: tuple[Instrument, ...]
+    ticks: int
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How the store does now; `set_aside` names damaged files that were replaced."""
+
+    writer: WriterStatus
+    size: Size
+    set_aside: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Where trades, bars and ledgers are kept. Any implementation passes tests/contracts/store.py."""
+
+    def append(self, ticks: Sequence[Tick]) -> Future[Appended]:
+        """Store trades; those already stored are counted as duplicates. StoreBusy: too many wait already."""
+
+    def reject(self, rejects: Sequence[Reject]) -> Future[None]:
+        """Remember trades that could not be taken."""
+
+    def open_gap(
+        self, instrument: Instrument, first_id: int, last_id: int, *, start_ms: int, end_ms: int, cause: str
+    ) -> Future[int]:
+        """Note ids that are missing between two trades; returns the gap's key."""
+
+    def close_gap(self, key: int, state: GapState, reason: str) -> Future[None]:
+        """End an open gap that nothing more will fill."""
+
+    def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> Future[int]:
+        """Store the exchange's own candles (1s or 1m) for where its trades are not to be had."""
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return all that the store knows."""
+
+    def resolve(self, symbol: str | Instrument) -> Instrument:
+        """Return what a symbol means: a bare one the only venue that has it, else the default venue."""
+
+    def bars(
+        self,
+        symbol: str | Instrument,
+        timeframe: str | Timeframe,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        now: int | None = None,
+    ) -> Bars:
+        """Return the bars that start in ``[start, end)``; the last one is forming unless `now` is 1 s past its end."""
+
+    def ticks(
+        self, symbol: str | Instrument, start: int | None = None, end: int | None = None
+    ) -> Iterator[Sequence[Tick]]:
+        """Yield the trades of ``[start, end)`` in the order of time, in batches."""
+
+    def latest(self) -> dict[Instrument, Tick]:
+        """Return the newest trade of each instrument."""
+
+    def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
+        """Tell how much of a range (default: from the first to the last trade) was recorded."""
+
+    def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
+        """Return the ledger of gaps, oldest first."""
+
+    def rejects(self, limit: int = 100) -> tuple[Reject, ...]:
+        """Return the rejected trades, newest first."""
+
+    def prune(self, *, ticks_before: int, seconds_before: int) -> int:
+        """Delete trades and 1-second bars older than these times; return how many rows went."""
+
+    def deletion(self, symbol: str | Instrument | None) -> Deletion:
+        """Tell what deleting one instrument, or everything (None), would remove."""
+
+    def delete(self, symbol: str | Instrument | None, *, confirm: str) -> int:
+        """Delete it, if `confirm` is the phrase of its `deletion`; return how many trades went."""
+
+    def backup(self, target: Path) -> None:
+        """Copy the store as it is at this moment, while recording goes on."""
+
+    def check(self) -> Check:
+        """Read everything there is, and tell what was found."""
+
+    def status(self) -> StoreStatus:
+        """Tell how writing goes."""
+
+    def begin_run(self, *, version: str, label: Label, settings: Mapping[str, object]) -> Future[int]:
+        """Note that recording begins, and with which settings; returns the run's key."""
+
+    def end_run(self, key: int) -> Future[None]:
+        """Note that a run ended in order."""
+
+    def label(self, instrument: Instrument) -> Label:
+        """Tell where the trades of an instrument come from, for views and exports to say."""
+
+    def close(self) -> None:
+        """Write what waits and let go of the store."""
+
+
+def store_path(url: str) -> Path:
+    """Return the file of a store's address.
+
+    Raises:
+        StoreUnusable: for anything but ``sqlite:///FILE``.
+    """
+    scheme, found, name = url.partition("sqlite:///")
+    if scheme or not found or not name:
+        raise StoreUnusable(f"the store's address {url!r} must be sqlite:///FILE, such as sqlite:///ticks.db")
+    return Path(name)
+
+
+class SqliteReader:
+    """A store in one SQLite file, opened for reading beside the process that may be writing it."""
+
+    def __init__(self, path: Path, *, default_venue: str = "binance-spot") -> None:
+        """Open an existing store.
+
+        Args:
+            path: the file.
+            default_venue: the venue of a bare symbol that several venues have.
+
+        Raises:
+            StoreUnusable: when there is none, or it is not a store of this version.
+        """
+        if not path.is_file():
+            raise StoreUnusable(f"there is no store at {path}: record something first, or name another one")
+        self._prepare(path, default_venue)
+        with self._readers.snapshot() as db:
+            if refuse_newer(db, path) < len(MIGRATIONS):
+                raise StoreUnusable(f"{path} is of an older version: start Pairscope on it once to update it")
+
+    def _prepare(self, path: Path, default_venue: str) -> None:
+        self.path = path
+        self._default_venue = default_venue
+        self._readers = Readers(path)
+        self._keys: dict[Instrument, int] = {}
+
+    @property
+    def owner(self) -> Owner | None:
+        """The process that records into the store now."""
+        return find_owner(self.path)
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return all that the store knows."""
+        with self._readers.snapshot() as db:
+            self._keys = {
+                Instrument(venue, symbol): key
+                for key, venue, symbol in db.execute("SELECT key, venue, symbol FROM symbols ORDER BY venue, symbol")
+            }
+        return tuple(self._keys)
+
+    def resolve(self, symbol: str | Instrument) -> Instrument:
+        """Return what a symbol means: a bare one the only venue that has it, else the default venue.
+
+        Raises:
+            UnknownName: when the store has no such symbol.
+        """
+        asked = Instrument.parse(symbol, venue="") if isinstance(symbol, str) else symbol
+        if asked in self._keys:
+            return asked
+        known = self.instruments()
+        if asked.venue:
+            fitting = [each for each in known if each == asked]
+        else:
+            fitting = [each for each in known if each.symbol == asked.symbol]
+        if len(fitting) > 1:
+            fitting = [each for each in fitting if each.venue == self._default_venue]
+            if not fitting:
+                raise WrongUse(f"several venues have {symbol}: write one as VENUE:{symbol}")
+        if not fitting:
+            raise UnknownName("symbol", str(symbol), [str(each) if asked.venue else each.symbol for each in known])
+        return fitting[0]
+
+    def _key(self, symbol: str | Instrument) -> tuple[int, Instrument]:
+        instrument = self.resolve(symbol)
+        return self._keys[instrument], instrument
+
+    def bars(
+        self,
+        symbol: str | Instrument,
+        timeframe: str | Timeframe,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        now: int | None = None,
+    ) -> Bars:
+        """Return the bars that start in ``[start, end)``; the last one is forming unless `now` is 1 s past its end."""
+        instrument = self.resolve(symbol)
+        bars = self._window(instrument, Timeframe.parse(timeframe), start or 0, FOREVER if end is None else end)
+        return mark_forming(bars, self._newest(instrument), now)
+
+    def _window(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
+        return self._read_bars(instrument, timeframe, start, end).bars
+
+    def _read_bars(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Read:
+        key, _ = self._key(instrument)
+        with self._readers.snapshot() as db:
+            return read_bars(db, key, instrument, timeframe, start, end)
+
+    def _newest(self, instrument: Instrument) -> int | None:
+        key, _ = self._key(instrument)
+        with self._readers.snapshot() as db:
+            newest: int | None = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
+        return newest
+
+    def ticks(
+        self, symbol: str | Instrument, start: int | None = None, end: int | None = None
+    ) -> Iterator[Sequence[Tick]]:
+        """Yield the trades of ``[start, end)`` in the order of time, in batches of ten minutes at most."""
+        key, instrument = self._key(symbol)
+        with self._readers.snapshot() as db:
+            span = extent(db, key)
+        if span is None:
+            return
+        begin, stop = max(start or 0, span[0]), span[1] if end is None else min(end, span[1])
+        for batch_start in range(begin, stop, TICKS_AT_ONCE_MS):
+            with self._readers.snapshot() as db:
+                batch = read_ticks(db, key, instrument, batch_start, min(batch_start + TICKS_AT_ONCE_MS, stop))
+            if batch:
+                yield batch
+
+    def latest(self) -> dict[Instrument, Tick]:
+        """Return the newest trade of each instrument."""
+        newest = {}
+        for instrument in self.instruments():
+            key, _ = self._key(instrument)
+            with self._readers.snapshot() as db:
+                second = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
+                ticks = [] if second is None else read_ticks(db, key, instrument, second, second + SECOND)
+            if ticks:
+                newest[instrument] = ticks[-1]
+        return newest
+
+    def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
+        """Tell how much of a range (default: from the first to the last trade) was recorded."""
+        key, _ = self._key(symbol)
+        with self._readers.snapshot() as db:
+            return _coverage(db, key, start, end)
+
+    def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
+        """Return the ledger of gaps, oldest first."""
+        key = None if symbol is None else self._key(symbol)[0]
+        with self._readers.snapshot() as db:
+            return read_gaps(db, key, state)
+
+    def last_ids(self) -> dict[Instrument, tuple[int, int]]:
+        """Return id and time of the trade with the highest id of each instrument that has trades."""
+        with self._readers.snapshot() as db:
+            rows = db.execute(HIGHEST_IDS).fetchall()
+        return {Instrument(venue, symbol): (trade_id, time) for venue, symbol, trade_id, time in rows}
+
+    def rejects(self, limit: int = 100) -> tuple[Reject, ...]:
+        """Return the rejected trades, newest first."""
+        with self._readers.snapshot() as db:
+            rows = db.execute(
+                "SELECT venue, symbol, reason, detail, time FROM rejects ORDER BY key DESC LIMIT ?", (limit,)
+            )
+            return tuple(map(Reject._make, rows))
+
+    def reject_counts(self) -> dict[str, int]:
+        """Return how many trades were rejected for each reason."""
+        with self._readers.snapshot() as db:
+            return dict(db.execute("SELECT reason, sum(count) FROM reject_counts GROUP BY reason ORDER BY 2 DESC"))
+
+    def label(self, instrument: Instrument) -> Label:
+        """Tell where the trades of an instrument come from, for views and exports to say."""
+        if instrument.venue == "simulated":
+            return "SIMULATED"
+        with self._readers.snapshot() as db:
+            row = db.execute("SELECT label FROM runs ORDER BY key DESC LIMIT 1").fetchone()
+        return "REPLAY" if row == ("REPLAY",) else "LIVE"
+
+    def deletion(self, symbol: str | Instrument | None) -> Deletion:
+        """Tell what deleting one instrument, or everything (None), would remove."""
+        instruments = self.instruments() if symbol is None else (self.resolve(symbol),)
+        phrase = "delete everything" if symbol is None else f"delete {instruments[0]}"
+        with self._readers.snapshot(deadline=math.inf) as db:
+            ticks = sum(db.execute(COUNT_TICKS, (self._keys[each],)).fetchone()[0] for each in instruments)
+        return Deletion(instruments, ticks, phrase)
+
+    def backup(self, target: Path) -> None:
+        """Copy the store as it is at this moment, while recording goes on.
+
+        Raises:
+            StoreUnusable: when `target` exists or cannot be written.
+        """
+        if target.exists():
+            raise StoreUnusable(f"{target} exists: name a new file for the copy")
+        db = connect_readonly(self.path)
+        try:
+            back_up(db, target)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the copy {target} could not be made: {error}") from error
+        finally:
+            db.close()
+
+    def check(self) -> Check:
+        """Read everything there is, and tell what was found; a damaged file is an answer, not an error."""
+        try:
+            instruments = self.instruments()
+            with self._readers.snapshot(deadline=math.inf) as db:
+                faults = [row[0] for row in db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+                symbols = tuple(self._check_symbol(db, each) for each in instruments)
+            return Check(symbols, tuple(faults), self.reject_counts())
+        except StoreDamaged as error:
+            return Check((), (str(error),), {})
+
+    def _check_symbol(self, db: sqlite3.Connection, instrument: Instrument) -> SymbolCheck:
+        key = self._keys[instrument]
+        ticks, first, last, first_id, last_id = db.execute(ALL_TICKS, (key,)).fetchone()
+        return SymbolCheck(
+            instrument=instrument,
+            label=self.label(instrument),
+            ticks=ticks,
+            bar_trades=db.execute("SELECT coalesce(sum(trades), 0) FROM bars_1s WHERE symbol = ?", (key,)).fetchone()[
+                0
+            ],
+            first_ms=first,
+            last_ms=last,
+            first_id=first_id,
+            last_id=last_id,
+            open_gaps=len(read_gaps(db, key, "open")),
+            coverage=_coverage(db, key, None, None),
+        )
+
+    def size(self) -> Size:
+        """Tell how much room the store takes, and how much the disk has."""
+        disk = shutil.disk_usage(self.path.absolute().parent)
+        files = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal")]
+        database, journal = (file.stat().st_size if file.exists() else 0 for file in files)
+        return Size(database, journal, disk.free, disk.total)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._readers.renew()
+
+
+def _coverage(db: sqlite3.Connection, key: int, start: int | None, end: int | None) -> Coverage:
+    span = extent(db, key)
+    if span is None:
+        return Coverage(start or 0, end or start or 0, 0)
+    start, end = span[0] if start is None else start, span[1] if end is None else end
+    low, high = max(start, span[0]), min(end, span[1])
+    recorded, reached = max(0, high - low), low
+    for gap_start, gap_end in unrecorded(db, key, low, high):
+        recorded -= max(0, min(gap_end, high) - max(gap_start, reached))
+        reached = max(reached, gap_end)
+    return Coverage(start, end, recorded)
+
+
+class SqliteStore(SqliteReader):
+    """A store in one SQLite file: one thread writes, any number read, nobody else opens the file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int],
+        address: str | None = None,
+        default_venue: str = "binance-spot",
+        commit_ms: int = 100,
+        commit_rows: int = 2_000,
+        queue_rows: int = 200_000,
+    ) -> None:
+        """Open a store for writing, begin it when there is none, and own it until it is closed.
+
+        Args:
+            path: the file.
+            clock: gives the time in epoch milliseconds, for the ledgers' stamps.
+            address: where this process takes commands from others, for the lock file.
+            default_venue: the venue of a bare symbol that several venues have.
+            commit_ms, commit_rows: a commit is made when a trade has waited this long, or this many wait.
+            queue_rows: so many trades may wait in memory.
+
+        Raises:
+            StoreHeld: when another process records into it.
+            StoreUnusable, StoreTooNew: when the file cannot be a store of this version.
+        """
+        refuse_unusable(path)
+        self._prepare(path, default_venue)
+        self._clock = clock
+        self._cache = BarCache(self._read_bars)
+        self._lock = StoreLock(path, address=address)
+        try:
+            self._database = Database(path, clock=clock, on_change=self._cache.changed, on_replaced=self._replaced)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = Writer(self._database, delay_ms=commit_ms, max_rows=commit_rows, queue_rows=queue_rows)
+
+    @property
+    def owner(self) -> Owner:
+        """This process."""
+        return self._lock.owner
+
+    def _window(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
+        return self._cache.bars(instrument, timeframe, start, end)
+
+    def _replaced(self) -> None:
+        self._readers.renew()
+        self._keys = {}
+        self._cache.clear()
+
+    def append(self, ticks: Sequence[Tick]) -> "Future[Appended]":
+        """Store trades; those already stored are counted as duplicates.
+
+        Raises:
+            StoreBusy: when too many wait already; nothing of the batch is taken.
+        """
+
+        def work(db: sqlite3.Connection) -> Appended:
+            appended, conflicts = self._database.upkeep.append(db, ticks, self._clock())
+            if conflicts:
+                self._insert_rejects(db, [_conflict_reject(each, ticks[0]) for each in conflicts])
+            return appended
+
+        return self._writer.submit(work, rows=len(ticks))
+
+    def reject(self, rejects: Sequence[Reject]) -> "Future[None]":
+        """Remember trades that could not be taken."""
+        return self._writer.submit(lambda db: self._insert_rejects(db, rejects), rows=len(rejects))
+
+    def _insert_rejects(self, db: sqlite3.Connection, rejects: Sequence[Reject]) -> None:
+        now = self._clock()
+        db.executemany(
+            "INSERT INTO rejects (time, venue, symbol, reason, detail) VALUES (?, ?, ?, ?, ?)",
+            [(now, each.venue, each.symbol, each.reason, each.detail[:500]) for each in rejects],
+        )
+        db.executemany(
+            "INSERT INTO reject_counts VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+            [each[:3] for each in rejects],
+        )
+        db.execute("DELETE FROM rejects WHERE key <= (SELECT max(key) FROM rejects) - ?", (KEPT_REJECTS,))
+
+    def open_gap(
+        self, instrument: Instrument, first_id: int, last_id: int, *, start_ms: int, end_ms: int, cause: str
+    ) -> "Future[int]":
+        """Note ids that are missing between two trades; returns the gap's key."""
+
+        def work(db: sqlite3.Connection) -> int:
+            book = self._database.upkeep.book(db, instrument)
+            missing = Missing(first_id, last_id, min(start_ms, end_ms), max(start_ms, end_ms))
+            row = (book.key, first_id, last_id, missing.start, missing.end, self._clock(), cause)
+            key = int(db.execute(INSERT_GAP, row).lastrowid or 0)
+            book.gaps[key] = missing
+            book.touched = min(book.touched, missing.start - missing.start % SECOND)
+            return key
+
+        return self._writer.submit(work)
+
+    def close_gap(self, key: int, state: GapState, reason: str) -> "Future[None]":
+        """End an open gap that nothing more will fill."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for gap in read_gaps(db, None, "open"):
+                if gap.key == key:
+                    book = self._database.upkeep.book(db, gap.instrument)
+                    book.gaps.pop(key, None)
+                    book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
+            changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ? AND state = 'open'"
+            db.execute(changes, (state, reason, self._clock(), key))
+
+        return self._writer.submit(work)
+
+    def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> "Future[int]":
+        """Store the exchange's own candles (1s or 1m) for where its trades are not to be had."""
+        if timeframe.ms not in (SECOND, MINUTE):
+            raise WrongUse(f"candles are kept at 1s and 1m, not at {timeframe}")
+
+        def work(db: sqlite3.Connection) -> int:
+            book = self._database.upkeep.book(db, instrument)
+            rows = [(book.key, timeframe.ms, *bar[:9]) for bar in bars if bar.trades > 0]
+            db.executemany("INSERT OR REPLACE INTO klines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            book.touched = min([book.touched, *(bar.time_ms for bar in bars)])
+            return len(rows)
+
+        return self._writer.submit(work, rows=len(bars))
+
+    def begin_run(self, *, version: str, label: Label, settings: Mapping[str, object]) -> "Future[int]":
+        """Note that recording begins, and with which settings; returns the run's key."""
+        row = (self._clock(), version, label, json.dumps(settings, default=str))
+        insert = "INSERT INTO runs (started, version, label, settings) VALUES (?, ?, ?, ?)"
+        return self._writer.submit(lambda db: int(db.execute(insert, row).lastrowid or 0))
+
+    def end_run(self, key: int) -> "Future[None]":
+        """Note that a run ended in order."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE runs SET stopped = ? WHERE key = ?", (self._clock(), key))
+
+        return self._writer.submit(work)
+
+    def prune(self, *, ticks_before: int, seconds_before: int) -> int:
+        """Delete trades and 1-second bars older than these times; return how many rows went.
+
+        The times are rounded down to whole minutes, so that no kept bar has lost a part of its trades. Minutes stay
+        for ever. It goes in small steps, between which recording continues.
+        """
+        ticks_before -= ticks_before % MINUTE
+        seconds_before = min(ticks_before, seconds_before - seconds_before % MINUTE)
+        return sum(self._prune(each, ticks_before, seconds_before) for each in self.instruments())
+
+    def _prune(self, instrument: Instrument, ticks_before: int, seconds_before: int) -> int:
+        key, _ = self._key(instrument)
+
+        def refuse_older(db: sqlite3.Connection) -> int | None:
+            book = self._database.upkeep.book(db, instrument)
+            book.kept_from = max(book.kept_from, ticks_before)
+            db.execute("UPDATE symbols SET kept_from = ? WHERE key = ?", (book.kept_from, key))
+            last: int | None = db.execute(LAST_ID_BEFORE, (key, ticks_before)).fetchone()[0]
+            return last
+
+        last = self._writer.submit(refuse_older).result()
+        gone = 0
+        if last is not None:
+            gone += self._delete_in_steps(DELETE_TICKS, (key, last, ticks_before))
+        gone += self._delete_in_steps(DELETE_SECONDS, (key, seconds_before))
+        self._cache.clear()
+        return gone
+
+    def _delete_in_steps(self, statement: str, values: tuple[object, ...]) -> int:
+        gone = 0
+        while True:
+            step = self._writer.submit(
+                lambda db: db.execute(statement, (*values, PRUNED_AT_ONCE)).rowcount, rows=PRUNED_AT_ONCE
+            ).result()
+            gone += step
+            if step < PRUNED_AT_ONCE:
+                return gone
+
+    def delete(self, symbol: str | Instrument | None, *, confirm: str) -> int:
+        """Delete it, if `confirm` is the phrase of its `deletion`; return how many trades went.
+
+        Raises:
+            WrongUse: when the words do not confirm it; nothing is deleted.
+        """
+        deletion = self.deletion(symbol)
+        if confirm != deletion.phrase:
+            raise WrongUse(f"nothing was deleted: to confirm, give the words {deletion.phrase!r}, not {confirm!r}")
+        gone = sum(self._delete(each) for each in deletion.instruments)
+        self._replaced()
+        return gone
+
+    def _delete(self, instrument: Instrument) -> int:
+        key, _ = self._key(instrument)
+        gone = self._delete_in_steps(DELETE_TICKS, (key, 2**63 - 1, FOREVER))
+        self._delete_in_steps(DELETE_SECONDS, (key, FOREVER))
+
+        def forget(db: sqlite3.Connection) -> int:
+            left = db.execute("DELETE FROM ticks WHERE symbol = ?", (key,)).rowcount
+            for table in ("bars_1s", "bars_1m", "klines", "gaps"):
+                db.execute(f"DELETE FROM {table} WHERE symbol = ?", (key,))  # noqa: S608  # our own names
+            for table in ("rejects", "reject_counts"):
+                db.execute(f"DELETE FROM {table} WHERE venue = ? AND symbol = ?", instrument)  # noqa: S608
+            db.execute("DELETE FROM symbols WHERE key = ?", (key,))
+            self._database.upkeep.drop(instrument)
+            return left
+
+        return gone + self._writer.submit(forget).result()
+
+    def status(self) -> StoreStatus:
+        """Tell how writing goes."""
+        aside = tuple(path.name for path in self._database.set_aside)
+        return StoreStatus(self._writer.status, self.size(), aside)
+
+    def close(self) -> None:
+        """Write what waits and let go of the store."""
+        super().close()  # first, so that the writer closes last and leaves no journal behind
+        self._writer.close()
+        self._lock.release()
+
+
+def _conflict_reject(conflict: Conflict, tick: Tick) -> Reject:
+    reason = "the id is stored with other values"
+    return Reject(tick.venue, tick.symbol, reason, f"came {conflict.row[1:]}, stored {conflict.stored}")
