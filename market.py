@@ -160,6 +160,17 @@ class Timeframe:
         return time_ms - time_ms % self.ms
 
 
+class Hole(NamedTuple):
+    """Trade ids that were skipped, `first_id` to `last_id`, between trades at `start_ms` and `end_ms`."""
+
+    instrument: Instrument
+    first_id: int
+    last_id: int
+    start_ms: int
+    end_ms: int
+    cause: str
+
+
 GapState = Literal["open", "filled", "empty", "abandoned"]
 """`empty`: the exchange confirmed that the missing ids hold no trade."""
 

@@ -24,6 +24,7 @@ from market import (
     Coverage,
     Gap,
     GapState,
+    Hole,
     Instrument,
     Label,
     Reject,
@@ -55,7 +56,7 @@ from pairscope.sqlite.reading import (
     unrecorded,
 )
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
-from pairscope.sqlite.upkeep import Appended, Conflict, Missing
+from pairscope.sqlite.upkeep import Appended, Conflict
 from pairscope.sqlite.writer import Writer, WriterStatus
 
 __all__ = [
@@ -87,9 +88,6 @@ HIGHEST_IDS = """
         AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
 ALL_TICKS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
 COUNT_TICKS = "SELECT count(*) FROM ticks WHERE symbol = ?"
-INSERT_GAP = """
-    INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
 LAST_ID_BEFORE = "SELECT max(last_id) FROM bars_1s WHERE symbol = ? AND time < ?"
 DELETE_TICKS = """
     DELETE FROM ticks WHERE symbol = ?1 AND trade_id IN (
@@ -170,16 +168,14 @@ class StoreStatus:
 class Store(Protocol):
     """Where trades, bars and ledgers are kept. Any implementation passes tests/contracts/store.py."""
 
-    def append(self, ticks: Sequence[Tick]) -> Future[Appended]:
-        """Store trades; those already stored are counted as duplicates. StoreBusy: too many wait already."""
+    def append(self, ticks: Sequence[Tick], *, holes: Sequence[Hole] = ()) -> Future[Appended]:
+        """Store trades, and open a gap for each hole before them: all together or not at all.
+
+        Trades already stored are counted as duplicates. StoreBusy: too many wait already, nothing was taken.
+        """
 
     def reject(self, rejects: Sequence[Reject]) -> Future[None]:
         """Remember trades that could not be taken."""
-
-    def open_gap(
-        self, instrument: Instrument, first_id: int, last_id: int, *, start_ms: int, end_ms: int, cause: str
-    ) -> Future[int]:
-        """Note ids that are missing between two trades; returns the gap's key."""
 
     def close_gap(self, key: int, state: GapState, reason: str) -> Future[None]:
         """End an open gap that nothing more will fill."""
@@ -211,6 +207,9 @@ class Store(Protocol):
 
     def latest(self) -> dict[Instrument, Tick]:
         """Return the newest trade of each instrument."""
+
+    def last_ids(self) -> dict[Instrument, tuple[int, int]]:
+        """Return id and time of the trade with the highest id of each instrument that has trades."""
 
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
         """Tell how much of a range (default: from the first to the last trade) was recorded."""
@@ -425,6 +424,11 @@ class SqliteReader:
             row = db.execute("SELECT label FROM runs ORDER BY key DESC LIMIT 1").fetchone()
         return "REPLAY" if row == ("REPLAY",) else "LIVE"
 
+    def labels(self) -> set[Label]:
+        """Return the kinds of trades that were recorded into the store."""
+        with self._readers.snapshot() as db:
+            return {row[0] for row in db.execute("SELECT DISTINCT label FROM runs")}
+
     def deletion(self, symbol: str | Instrument | None) -> Deletion:
         """Tell what deleting one instrument, or everything (None), would remove."""
         instruments = self.instruments() if symbol is None else (self.resolve(symbol),)
@@ -556,20 +560,22 @@ class SqliteStore(SqliteReader):
         self._keys = {}
         self._cache.clear()
 
-    def append(self, ticks: Sequence[Tick]) -> "Future[Appended]":
-        """Store trades; those already stored are counted as duplicates.
+    def append(self, ticks: Sequence[Tick], *, holes: Sequence[Hole] = ()) -> "Future[Appended]":
+        """Store trades, and open a gap for each hole before them: all together or not at all.
 
         Raises:
-            StoreBusy: when too many wait already; nothing of the batch is taken.
+            StoreBusy: when too many wait already; nothing of it is taken.
         """
 
         def work(db: sqlite3.Connection) -> Appended:
-            appended, conflicts = self._database.upkeep.append(db, ticks, self._clock())
+            upkeep, now = self._database.upkeep, self._clock()
+            opened = tuple(upkeep.open_gap(db, hole, now) for hole in holes)
+            appended, conflicts = upkeep.append(db, ticks, now)
             if conflicts:
-                self._insert_rejects(db, [_conflict_reject(each, ticks[0]) for each in conflicts])
-            return appended
+                self._insert_rejects(db, list(map(_conflict_reject, conflicts)))
+            return appended._replace(gaps=opened)
 
-        return self._writer.submit(work, rows=len(ticks))
+        return self._writer.submit(work, rows=len(ticks) + len(holes))
 
     def reject(self, rejects: Sequence[Reject]) -> "Future[None]":
         """Remember trades that could not be taken."""
@@ -587,33 +593,13 @@ class SqliteStore(SqliteReader):
         )
         db.execute("DELETE FROM rejects WHERE key <= (SELECT max(key) FROM rejects) - ?", (KEPT_REJECTS,))
 
-    def open_gap(
-        self, instrument: Instrument, first_id: int, last_id: int, *, start_ms: int, end_ms: int, cause: str
-    ) -> "Future[int]":
-        """Note ids that are missing between two trades; returns the gap's key."""
-
-        def work(db: sqlite3.Connection) -> int:
-            book = self._database.upkeep.book(db, instrument)
-            missing = Missing(first_id, last_id, min(start_ms, end_ms), max(start_ms, end_ms))
-            row = (book.key, first_id, last_id, missing.start, missing.end, self._clock(), cause)
-            key = int(db.execute(INSERT_GAP, row).lastrowid or 0)
-            book.gaps[key] = missing
-            book.touched = min(book.touched, missing.start - missing.start % SECOND)
-            return key
-
-        return self._writer.submit(work)
-
     def close_gap(self, key: int, state: GapState, reason: str) -> "Future[None]":
         """End an open gap that nothing more will fill."""
 
         def work(db: sqlite3.Connection) -> None:
             for gap in read_gaps(db, None, "open"):
                 if gap.key == key:
-                    book = self._database.upkeep.book(db, gap.instrument)
-                    book.gaps.pop(key, None)
-                    book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
-            changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ? AND state = 'open'"
-            db.execute(changes, (state, reason, self._clock(), key))
+                    self._database.upkeep.close_gap(db, gap, state, reason, self._clock())
 
         return self._writer.submit(work)
 
@@ -725,6 +711,6 @@ class SqliteStore(SqliteReader):
         self._lock.release()
 
 
-def _conflict_reject(conflict: Conflict, tick: Tick) -> Reject:
-    reason = "the id is stored with other values"
-    return Reject(tick.venue, tick.symbol, reason, f"came {conflict.row[1:]}, stored {conflict.stored}")
+def _conflict_reject(conflict: Conflict) -> Reject:
+    detail = f"came {conflict.came}, stored {conflict.stored}"
+    return Reject(*conflict.instrument, "the id is stored with other values", detail)

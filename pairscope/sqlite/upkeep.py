@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from operator import itemgetter, lt
 from typing import Any, NamedTuple
 
-from market import MINUTE, SECOND, Instrument, Tick, Timeframe, bars_from_rows, coarsen
+from market import MINUTE, SECOND, Gap, GapState, Hole, Instrument, Tick, Timeframe, bars_from_rows, coarsen
 
 Row = tuple[int, int, int, float, float, int | None]
 """A trade as stored: symbol key, trade id, time, price, quantity, buy."""
@@ -27,6 +27,9 @@ _TRADED = itemgetter(2, 1)
 INSERT_TICKS = "INSERT INTO ticks VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_SECONDS = "INSERT OR REPLACE INTO bars_1s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_MINUTES = "INSERT OR REPLACE INTO bars_1m VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_GAP = """
+    INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
 STORED_TICKS = """
     SELECT trade_id, time, price, qty, buy FROM ticks
     WHERE symbol = ? AND trade_id IN (SELECT value FROM json_each(?))"""
@@ -49,12 +52,15 @@ class Appended(NamedTuple):
     conflicts: int = 0
     expired: int = 0
     """Older than what the store still keeps."""
+    gaps: tuple[int, ...] = ()
+    """The keys of the gaps that were opened."""
 
 
 class Conflict(NamedTuple):
     """A trade whose id is stored with other values; the stored one is kept."""
 
-    row: Row
+    instrument: Instrument
+    came: tuple[object, ...]
     stored: tuple[object, ...]
 
 
@@ -209,6 +215,24 @@ class Upkeep:
                 _add(db, book, fresh, now)
         return Appended(stored, duplicates, len(conflicts), expired), conflicts
 
+    def open_gap(self, db: sqlite3.Connection, hole: Hole, now: int) -> int:
+        """Enter a hole into the ledger; return the gap's key."""
+        book = self.book(db, hole.instrument)
+        start, end = sorted((hole.start_ms, hole.end_ms))
+        row = (book.key, hole.first_id, hole.last_id, start, end, now, hole.cause)
+        key = int(db.execute(INSERT_GAP, row).lastrowid or 0)
+        book.gaps[key] = Missing(hole.first_id, hole.last_id, start, end)
+        book.touched = min(book.touched, start - start % SECOND)
+        return key
+
+    def close_gap(self, db: sqlite3.Connection, gap: Gap, state: GapState, reason: str, now: int) -> None:
+        """End an open gap that nothing more will fill."""
+        book = self.book(db, gap.instrument)
+        book.gaps.pop(gap.key, None)
+        book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
+        changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ?"
+        db.execute(changes, (state, reason, now, gap.key))
+
     def _by_book(self, db: sqlite3.Connection, ticks: Sequence[Tick]) -> Iterable[tuple[Book, list[Row]]]:
         groups: dict[int, tuple[Book, list[Row]]] = {}
         venue = symbol = ""
@@ -264,12 +288,12 @@ def _new_rows(db: sqlite3.Connection, book: Book, rows: list[Row]) -> tuple[list
     conflicts = []
     for row in rows:
         if unique.setdefault(row[1], row) != row:
-            conflicts.append(Conflict(row, unique[row[1]][1:]))  # noqa: PERF401  # the dict grows meanwhile
+            conflicts.append(Conflict(book.instrument, row[1:], unique[row[1]][1:]))  # noqa: PERF401  # the dict grows meanwhile
     asked = json.dumps([trade_id for trade_id in unique if trade_id <= book.last_id])
     for stored in db.execute(STORED_TICKS, (book.key, asked)):
         row = unique.pop(stored[0])
         if row[1:] != stored:
-            conflicts.append(Conflict(row, stored))
+            conflicts.append(Conflict(book.instrument, row[1:], stored))
     return list(unique.values()), conflicts
 
 
@@ -366,7 +390,9 @@ def _fill_gaps(db: sqlite3.Connection, book: Book, rows: list[Row], now: int) ->
 
 
 def _shrink_gap(db: sqlite3.Connection, book: Book, key: int, filled: list[tuple[int, int]], now: int) -> None:
-    left = shrink(book.gaps.pop(key), filled)
+    gap = book.gaps.pop(key)
+    book.touched = min(book.touched, gap.start - gap.start % SECOND)  # the bars before it are marked no more
+    left = shrink(gap, filled)
     db.execute("UPDATE gaps SET filled = filled + ? WHERE key = ?", (len(filled), key))
     if not left:
         db.execute("UPDATE gaps SET state = 'filled', closed = ? WHERE key = ?", (now, key))

@@ -1,0 +1,140 @@
+"""The default store keeps the promises of the port, and some of its own."""
+
+import json
+import os
+import stat
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from contracts.store import BTC, T0, OpenStore, StoreContract, expected, trade, walk
+from market import WrongUse
+from store import SqliteReader, SqliteStore, StoreBusy, StoreError, StoreHeld, StoreUnusable, find_owner, store_path
+
+
+def open_sqlite(path: Path, *, commit_ms: int = 1, queue_rows: int = 200_000) -> SqliteStore:
+    return SqliteStore(path, clock=lambda: T0, commit_ms=commit_ms, queue_rows=queue_rows)
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        return open_sqlite
+
+
+@pytest.mark.parametrize("url", ["ticks.db", "postgres://x", "sqlite://x", "sqlite:///", ""])
+def test_an_address_that_is_none_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(StoreUnusable, match=r"sqlite:///ticks\.db"):
+        store_path(url)
+
+
+def test_an_address_names_a_file() -> None:
+    assert store_path("sqlite:///ticks.db") == Path("ticks.db")
+    assert store_path("sqlite:////data/ticks.db") == Path("/data/ticks.db")
+
+
+def test_a_second_owner_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    with pytest.raises(StoreHeld, match=f"process {os.getpid()}") as held:
+        open_sqlite(tmp_path / "one.db")
+    assert held.value.pid == os.getpid()
+    store.close()
+    open_sqlite(tmp_path / "one.db").close()
+
+
+def test_the_lock_names_its_owner_to_its_user_only(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "one.db", clock=lambda: T0, address="http://127.0.0.1:9")
+    lock = tmp_path / "one.db.lock"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    written = json.loads(lock.read_text())
+    assert (written["pid"], written["address"]) == (os.getpid(), "http://127.0.0.1:9")
+    assert find_owner(tmp_path / "one.db") == store.owner
+    store.close()
+    assert find_owner(tmp_path / "one.db") is None
+
+
+def test_a_reader_beside_the_writer_sees_what_is_committed(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    store.append(walk(100)).result()
+    reader = SqliteReader(tmp_path / "one.db")
+    store.append(walk(200)[100:]).result()
+    assert reader.bars(BTC, "1s").trades.sum() == 200
+    reader.close()
+    store.close()
+
+
+def test_reading_needs_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="record something first"):
+        SqliteReader(tmp_path / "none.db")
+
+
+def test_a_full_queue_takes_nothing_of_a_batch(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db", commit_ms=10_000, queue_rows=100)
+    store.append(walk(90))
+    with pytest.raises(StoreBusy, match="90 rows wait"):
+        store.append(walk(20))
+    store.close()
+    reader = SqliteReader(tmp_path / "one.db")
+    assert [each.ticks for each in reader.check().symbols] == [90]
+    reader.close()
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    store.close()
+    with pytest.raises(StoreError, match="is closed"):
+        store.append(walk(1))
+
+
+def test_a_batch_that_cannot_be_stored_fails_alone(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db", commit_ms=200)
+    futures: list[Future[object]] = [
+        store.append(some)  # type: ignore[misc]
+        for some in (walk(10), [trade(2**70, T0)], [trade(50, T0, float("nan"))], [trade(99, T0 + 99_000)])
+    ]
+    assert [future.exception() is None for future in futures] == [True, False, False, True]
+    assert store.bars(BTC, "1s").trades.sum() == 11
+    store.close()
+
+
+def test_pages_that_read_while_trades_come_never_see_half_a_bar(tmp_path: Path) -> None:
+    store, ticks = open_sqlite(tmp_path / "one.db"), walk(6_000, step_ms=60)
+    done, wrong = threading.Event(), []
+
+    def look() -> None:
+        while not done.is_set():
+            bars = store.bars(BTC, "1s", T0)
+            wanted = expected(ticks[: int(bars.trades.sum())], "1s")
+            if bars.volume.round(6).tolist() != wanted.volume.round(6).tolist():
+                wrong.append(bars)
+
+    store.append(ticks[:10]).result()
+    pages = [threading.Thread(target=look) for _ in range(3)]
+    for page in pages:
+        page.start()
+    for start in range(10, len(ticks), 50):
+        store.append(ticks[start : start + 50]).result()
+    done.set()
+    for page in pages:
+        page.join()
+    assert not wrong
+    store.close()
+
+
+def test_cached_bars_cannot_be_written_to(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    store.append(walk(10)).result()
+    with pytest.raises(ValueError, match="read-only"):
+        store.bars(BTC, "1s").close[0] = 0.0
+    store.close()
+
+
+def test_a_copy_never_replaces_a_file(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    with pytest.raises(StoreUnusable, match="exists"):
+        store.backup(tmp_path / "one.db")
+    with pytest.raises(WrongUse, match="could not be made"):
+        store.backup(tmp_path / "no folder" / "copy.db")
+    store.close()
