@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.store import BTC, T0, OpenStore, StoreContract, expected, trade, walk
 from market import WrongUse
 from store import SqliteReader, SqliteStore, StoreBusy, StoreError, StoreHeld, StoreUnusable, find_owner, store_path
+from tests.contracts.store import BTC, T0, OpenStore, StoreContract, expected, trade, walk
 
 
 def open_sqlite(path: Path, *, commit_ms: int = 1, queue_rows: int = 200_000) -> SqliteStore:

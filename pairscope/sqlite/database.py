@@ -65,7 +65,7 @@ class Database:
     def after_rollback(self) -> None:
         self.upkeep.forget()
 
-    def replace_damaged(self, error: sqlite3.Error) -> None:
+    def replace_damaged(self) -> None:
         """Open the file anew, which sets it aside when it is damaged indeed."""
         self._db.close()
         self.upkeep.forget()

@@ -64,21 +64,25 @@ _PASSING = {
 }
 
 
-def _code(error: sqlite3.Error) -> int:
+SqliteFailure = (sqlite3.Error, UnicodeDecodeError)
+"""What a call of SQLite may raise: its message on a damaged file may hold bytes of the damage, which are no text."""
+
+
+def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Tell whether SQLite found the file damaged."""
-    return _code(error) in _DAMAGED
+    return isinstance(error, UnicodeDecodeError) or _code(error) in _DAMAGED
 
 
-def passing_trouble(error: sqlite3.Error) -> str | None:
+def passing_trouble(error: Exception) -> str | None:
     """Return what keeps a write from succeeding now but not for ever, or None for any other error."""
     return _PASSING.get(_code(error))
 
 
-def translate(error: sqlite3.Error, path: str) -> StoreError:
+def translate(error: Exception, path: str) -> StoreError:
     """Turn SQLite's error into ours, naming the file."""
     if is_damage(error):
         return StoreDamaged(f"{path} is damaged ({error}); `python -m pairscope check` tells more")

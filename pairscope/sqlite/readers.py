@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pairscope.sqlite.errors import translate
+from pairscope.sqlite.errors import SqliteFailure, translate
 
 DEADLINE_SECONDS = 2.0
 _STEPS = 4_000
@@ -55,7 +55,7 @@ class Readers:
                 yield db
             finally:
                 self._give_back(db, generation)
-        except sqlite3.Error as error:
+        except SqliteFailure as error:
             raise translate(error, str(self._path)) from error
 
     def _take(self) -> sqlite3.Connection:

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairscope.sqlite.errors import StoreDamaged, StoreError, StoreTooNew, StoreUnusable, is_damage
+from pairscope.sqlite.errors import (
+    SqliteFailure,
+    StoreDamaged,
+    StoreError,
+    StoreTooNew,
+    StoreUnusable,
+    is_damage,
+)
 
 SMALL_FILE = 64 * 2**20
 """Files up to this size are checked whole when opened; of larger ones the ends of each table are read."""
@@ -153,7 +160,7 @@ def _open_sound(path: Path, stamp: str, migrations: Sequence[Migration]) -> sqli
         db = _connect(path)
         _migrate(db, path, stamp, migrations)
         _look_over(db, path)
-    except sqlite3.Error as error:
+    except SqliteFailure as error:
         if db is not None:
             db.close()
         raise _opening_error(error, path) from error
@@ -164,7 +171,7 @@ def _open_sound(path: Path, stamp: str, migrations: Sequence[Migration]) -> sqli
     return db
 
 
-def _opening_error(error: sqlite3.Error, path: Path) -> StoreError:
+def _opening_error(error: Exception, path: Path) -> StoreError:
     if is_damage(error):
         return StoreDamaged(f"{path} is damaged: {error}")
     return StoreUnusable(f"{path} cannot be opened for writing ({error}): choose another file, or free this one")

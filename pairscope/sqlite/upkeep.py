@@ -33,7 +33,7 @@ INSERT_GAP = """
 STORED_TICKS = """
     SELECT trade_id, time, price, qty, buy FROM ticks
     WHERE symbol = ? AND trade_id IN (SELECT value FROM json_each(?))"""
-TICKS_OF_SECOND = """
+TICKS_OF_SECONDS = """
     SELECT * FROM ticks WHERE symbol = ? AND trade_id BETWEEN ? AND ? AND time >= ? AND time < ?
     ORDER BY time, trade_id"""
 STORED_SECONDS = """
@@ -339,16 +339,26 @@ def _fold_anew(db: sqlite3.Connection, book: Book, rows: list[Row]) -> None:
     stored = {time: (first, last) for time, first, last in known}
     if book.second and book.second.time in groups:
         stored[book.second.time] = (book.second.first_id, book.second.last_id)
-    seconds: list[Second] = []
-    for time, group in groups.items():
-        if time in stored:
-            ids = [*map(_ID, group), *stored[time]]
-            whole = (book.key, min(ids), max(ids), time, time + SECOND)
-            seconds += fold(db.execute(TICKS_OF_SECOND, whole))
-        else:
-            seconds += fold(group)
+    ranges = [(min(*map(_ID, groups[time]), *ids), max(*map(_ID, groups[time]), *ids)) for time, ids in stored.items()]
+    whole = {time: list[Row]() for time in stored}
+    for low, high in _merged(ranges):
+        for row in db.execute(TICKS_OF_SECONDS, (book.key, low, high, min(stored), max(stored) + SECOND)):
+            if (time := row[2] - row[2] % SECOND) in whole:
+                whole[time].append(row)
+    seconds = [second for time in groups for second in fold(whole.get(time) or groups[time])]
     db.executemany(INSERT_SECONDS, [each.row(book.key) for each in seconds])
     _note_seconds(book, seconds)
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges of ids that overlap, so that no trade is read twice."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
 
 
 def _save_minutes(db: sqlite3.Connection, key: int, minutes: set[int]) -> None:

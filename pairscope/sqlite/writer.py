@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from pairscope.sqlite.errors import StoreBusy, StoreError, is_damage, passing_trouble, translate
+from pairscope.sqlite.errors import SqliteFailure, StoreBusy, StoreError, is_damage, passing_trouble, translate
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Target(Protocol):
     def after_rollback(self) -> None:
         """Forget what was gathered: the transaction did not happen."""
 
-    def replace_damaged(self, error: sqlite3.Error) -> None:
+    def replace_damaged(self) -> None:
         """Set the damaged file aside and open a new one."""
 
     def tidy(self) -> None:
@@ -149,7 +149,7 @@ class Writer:
         while True:
             try:
                 results = self._attempt(jobs)
-            except sqlite3.Error as error:
+            except SqliteFailure as error:
                 if not self._overcome(error):
                     self._separate(jobs, translate(error, self._target.path))
                     return
@@ -185,13 +185,13 @@ class Writer:
         self._target.after_commit()
         return results
 
-    def _overcome(self, error: sqlite3.Error) -> bool:
+    def _overcome(self, error: Exception) -> bool:
         """Do what gives the next try a chance; False when none can succeed."""
         trouble = passing_trouble(error)
         if is_damage(error):
             log.error("%s is damaged: %s", self._target.path, error)
             try:
-                self._target.replace_damaged(error)
+                self._target.replace_damaged()
             except StoreError as failure:
                 trouble = str(failure)
             else:
