@@ -6,7 +6,6 @@ milliseconds, ranges half-open, symbols written ``BTCUSDT`` or ``binance-spot:BT
 The errors of a store are drawn in pairscope/sqlite/errors.py and are to be had from here.
 """
 
-import json
 import math
 import shutil
 import sqlite3
@@ -35,6 +34,7 @@ from market import (
 )
 from pairscope.sqlite.cache import FOREVER, BarCache, Read
 from pairscope.sqlite.database import Database
+from pairscope.sqlite.deleting import delete, prune
 from pairscope.sqlite.errors import (
     StoreBusy,
     StoreDamaged,
@@ -44,6 +44,7 @@ from pairscope.sqlite.errors import (
     StoreTooNew,
     StoreUnusable,
 )
+from pairscope.sqlite.ledgers import count_rejects, end_run, insert_rejects, insert_run, read_labels, read_rejects
 from pairscope.sqlite.lock import Owner, StoreLock, find_owner
 from pairscope.sqlite.readers import Readers, connect_readonly
 from pairscope.sqlite.reading import (
@@ -53,9 +54,9 @@ from pairscope.sqlite.reading import (
     read_bars,
     read_gaps,
     read_ticks,
-    unrecorded,
 )
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
+from pairscope.sqlite.survey import bar_total, highest_ids, known_symbols, measure_coverage, tick_totals
 from pairscope.sqlite.upkeep import Appended, Conflict
 from pairscope.sqlite.writer import Writer, WriterStatus
 
@@ -82,28 +83,8 @@ __all__ = [
     "store_path",
 ]
 
-HIGHEST_IDS = """
-    SELECT venue, symbols.symbol, ticks.trade_id, ticks.time
-    FROM symbols JOIN ticks ON ticks.symbol = symbols.key
-        AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
-ALL_TICKS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
-COUNT_TICKS = "SELECT count(*) FROM ticks WHERE symbol = ?"
-LAST_ID_BEFORE = "SELECT max(last_id) FROM bars_1s WHERE symbol = ? AND time < ?"
-DELETE_TICKS = """
-    DELETE FROM ticks WHERE symbol = ?1 AND trade_id IN (
-        SELECT trade_id FROM ticks WHERE symbol = ?1 AND trade_id <= ?2 AND time < ?3 ORDER BY trade_id LIMIT ?4)"""
-DELETE_SECONDS = """
-    DELETE FROM bars_1s WHERE symbol = ?1 AND time IN (
-        SELECT time FROM bars_1s WHERE symbol = ?1 AND time < ?2 ORDER BY time LIMIT ?3)"""
-
 TICKS_AT_ONCE_MS = 10 * MINUTE
 """Trades are read in pieces of this length, so that memory does not grow with the range."""
-
-KEPT_REJECTS = 10_000
-"""So many rejected trades are kept word for word; the counts by reason go on for ever."""
-
-PRUNED_AT_ONCE = 5_000
-"""Rows deleted in one transaction, so that recording goes on in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +245,7 @@ def store_path(url: str) -> Path:
 
 
 class SqliteReader:
-    """A store in one SQLite file, opened for reading beside the process that may be writing it."""
+    """The reading half of `Store` on one SQLite file, beside the process that may be writing it."""
 
     def __init__(self, path: Path, *, default_venue: str = "binance-spot") -> None:
         """Open an existing store.
@@ -295,12 +276,8 @@ class SqliteReader:
         return find_owner(self.path)
 
     def instruments(self) -> tuple[Instrument, ...]:
-        """Return all that the store knows."""
         with self._readers.snapshot() as db:
-            self._keys = {
-                Instrument(venue, symbol): key
-                for key, venue, symbol in db.execute("SELECT key, venue, symbol FROM symbols ORDER BY venue, symbol")
-            }
+            self._keys = known_symbols(db)
         return tuple(self._keys)
 
     def resolve(self, symbol: str | Instrument) -> Instrument:
@@ -338,7 +315,6 @@ class SqliteReader:
         *,
         now: int | None = None,
     ) -> Bars:
-        """Return the bars that start in ``[start, end)``; the last one is forming unless `now` is 1 s past its end."""
         instrument = self.resolve(symbol)
         bars = self._window(instrument, Timeframe.parse(timeframe), start or 0, FOREVER if end is None else end)
         return mark_forming(bars, self._newest(instrument), now)
@@ -374,7 +350,6 @@ class SqliteReader:
                 yield batch
 
     def latest(self) -> dict[Instrument, Tick]:
-        """Return the newest trade of each instrument."""
         newest = {}
         for instrument in self.instruments():
             key, _ = self._key(instrument)
@@ -386,55 +361,43 @@ class SqliteReader:
         return newest
 
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
-        """Tell how much of a range (default: from the first to the last trade) was recorded."""
         key, _ = self._key(symbol)
         with self._readers.snapshot() as db:
-            return _coverage(db, key, start, end)
+            return measure_coverage(db, key, start, end)
 
     def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
-        """Return the ledger of gaps, oldest first."""
         key = None if symbol is None else self._key(symbol)[0]
         with self._readers.snapshot() as db:
             return read_gaps(db, key, state)
 
     def last_ids(self) -> dict[Instrument, tuple[int, int]]:
-        """Return id and time of the trade with the highest id of each instrument that has trades."""
         with self._readers.snapshot() as db:
-            rows = db.execute(HIGHEST_IDS).fetchall()
-        return {Instrument(venue, symbol): (trade_id, time) for venue, symbol, trade_id, time in rows}
+            return highest_ids(db)
 
     def rejects(self, limit: int = 100) -> tuple[Reject, ...]:
-        """Return the rejected trades, newest first."""
         with self._readers.snapshot() as db:
-            rows = db.execute(
-                "SELECT venue, symbol, reason, detail, time FROM rejects ORDER BY key DESC LIMIT ?", (limit,)
-            )
-            return tuple(map(Reject._make, rows))
+            return read_rejects(db, limit)
 
     def reject_counts(self) -> dict[str, int]:
         """Return how many trades were rejected for each reason."""
         with self._readers.snapshot() as db:
-            return dict(db.execute("SELECT reason, sum(count) FROM reject_counts GROUP BY reason ORDER BY 2 DESC"))
+            return count_rejects(db)
 
     def label(self, instrument: Instrument) -> Label:
-        """Tell where the trades of an instrument come from, for views and exports to say."""
         if instrument.venue == "simulated":
             return "SIMULATED"
-        with self._readers.snapshot() as db:
-            row = db.execute("SELECT label FROM runs ORDER BY key DESC LIMIT 1").fetchone()
-        return "REPLAY" if row == ("REPLAY",) else "LIVE"
+        return "REPLAY" if self.labels()[:1] == ["REPLAY"] else "LIVE"
 
-    def labels(self) -> set[Label]:
-        """Return the kinds of trades that were recorded into the store."""
+    def labels(self) -> list[Label]:
+        """Return the kinds of trades that were recorded into the store, the newest first."""
         with self._readers.snapshot() as db:
-            return {row[0] for row in db.execute("SELECT DISTINCT label FROM runs")}
+            return read_labels(db)
 
     def deletion(self, symbol: str | Instrument | None) -> Deletion:
-        """Tell what deleting one instrument, or everything (None), would remove."""
         instruments = self.instruments() if symbol is None else (self.resolve(symbol),)
         phrase = "delete everything" if symbol is None else f"delete {instruments[0]}"
         with self._readers.snapshot(deadline=math.inf) as db:
-            ticks = sum(db.execute(COUNT_TICKS, (self._keys[each],)).fetchone()[0] for each in instruments)
+            ticks = sum(tick_totals(db, self._keys[each])[0] for each in instruments)
         return Deletion(instruments, ticks, phrase)
 
     def backup(self, target: Path) -> None:
@@ -466,20 +429,18 @@ class SqliteReader:
 
     def _check_symbol(self, db: sqlite3.Connection, instrument: Instrument) -> SymbolCheck:
         key = self._keys[instrument]
-        ticks, first, last, first_id, last_id = db.execute(ALL_TICKS, (key,)).fetchone()
+        ticks, first, last, first_id, last_id = tick_totals(db, key)
         return SymbolCheck(
             instrument=instrument,
             label=self.label(instrument),
             ticks=ticks,
-            bar_trades=db.execute("SELECT coalesce(sum(trades), 0) FROM bars_1s WHERE symbol = ?", (key,)).fetchone()[
-                0
-            ],
+            bar_trades=bar_total(db, key),
             first_ms=first,
             last_ms=last,
             first_id=first_id,
             last_id=last_id,
             open_gaps=len(read_gaps(db, key, "open")),
-            coverage=_coverage(db, key, None, None),
+            coverage=measure_coverage(db, key, None, None),
         )
 
     def size(self) -> Size:
@@ -494,21 +455,8 @@ class SqliteReader:
         self._readers.renew()
 
 
-def _coverage(db: sqlite3.Connection, key: int, start: int | None, end: int | None) -> Coverage:
-    span = extent(db, key)
-    if span is None:
-        return Coverage(start or 0, end or start or 0, 0)
-    start, end = span[0] if start is None else start, span[1] if end is None else end
-    low, high = max(start, span[0]), min(end, span[1])
-    recorded, reached = max(0, high - low), low
-    for gap_start, gap_end in unrecorded(db, key, low, high):
-        recorded -= max(0, min(gap_end, high) - max(gap_start, reached))
-        reached = max(reached, gap_end)
-    return Coverage(start, end, recorded)
-
-
 class SqliteStore(SqliteReader):
-    """A store in one SQLite file: one thread writes, any number read, nobody else opens the file."""
+    """`Store` in one SQLite file: one thread writes, any number read, nobody else opens the file."""
 
     def __init__(
         self,
@@ -572,29 +520,15 @@ class SqliteStore(SqliteReader):
             opened = tuple(upkeep.open_gap(db, hole, now) for hole in holes)
             appended, conflicts = upkeep.append(db, ticks, now)
             if conflicts:
-                self._insert_rejects(db, list(map(_conflict_reject, conflicts)))
+                insert_rejects(db, list(map(_conflict_reject, conflicts)), now)
             return appended._replace(gaps=opened)
 
         return self._writer.submit(work, rows=len(ticks) + len(holes))
 
     def reject(self, rejects: Sequence[Reject]) -> "Future[None]":
-        """Remember trades that could not be taken."""
-        return self._writer.submit(lambda db: self._insert_rejects(db, rejects), rows=len(rejects))
-
-    def _insert_rejects(self, db: sqlite3.Connection, rejects: Sequence[Reject]) -> None:
-        now = self._clock()
-        db.executemany(
-            "INSERT INTO rejects (time, venue, symbol, reason, detail) VALUES (?, ?, ?, ?, ?)",
-            [(now, each.venue, each.symbol, each.reason, each.detail[:500]) for each in rejects],
-        )
-        db.executemany(
-            "INSERT INTO reject_counts VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-            [each[:3] for each in rejects],
-        )
-        db.execute("DELETE FROM rejects WHERE key <= (SELECT max(key) FROM rejects) - ?", (KEPT_REJECTS,))
+        return self._writer.submit(lambda db: insert_rejects(db, rejects, self._clock()), rows=len(rejects))
 
     def close_gap(self, key: int, state: GapState, reason: str) -> "Future[None]":
-        """End an open gap that nothing more will fill."""
 
         def work(db: sqlite3.Connection) -> None:
             for gap in read_gaps(db, None, "open"):
@@ -604,7 +538,6 @@ class SqliteStore(SqliteReader):
         return self._writer.submit(work)
 
     def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> "Future[int]":
-        """Store the exchange's own candles (1s or 1m) for where its trades are not to be had."""
         if timeframe.ms not in (SECOND, MINUTE):
             raise WrongUse(f"candles are kept at 1s and 1m, not at {timeframe}")
 
@@ -618,56 +551,21 @@ class SqliteStore(SqliteReader):
         return self._writer.submit(work, rows=len(bars))
 
     def begin_run(self, *, version: str, label: Label, settings: Mapping[str, object]) -> "Future[int]":
-        """Note that recording begins, and with which settings; returns the run's key."""
-        row = (self._clock(), version, label, json.dumps(settings, default=str))
-        insert = "INSERT INTO runs (started, version, label, settings) VALUES (?, ?, ?, ?)"
-        return self._writer.submit(lambda db: int(db.execute(insert, row).lastrowid or 0))
+        started = self._clock()
+        return self._writer.submit(
+            lambda db: insert_run(db, started=started, version=version, label=label, settings=settings)
+        )
 
     def end_run(self, key: int) -> "Future[None]":
-        """Note that a run ended in order."""
-
-        def work(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE runs SET stopped = ? WHERE key = ?", (self._clock(), key))
-
-        return self._writer.submit(work)
+        return self._writer.submit(lambda db: end_run(db, key, self._clock()))
 
     def prune(self, *, ticks_before: int, seconds_before: int) -> int:
-        """Delete trades and 1-second bars older than these times; return how many rows went.
-
-        The times are rounded down to whole minutes, so that no kept bar has lost a part of its trades. Minutes stay
-        for ever. It goes in small steps, between which recording continues.
-        """
         ticks_before -= ticks_before % MINUTE
         seconds_before = min(ticks_before, seconds_before - seconds_before % MINUTE)
-        return sum(self._prune(each, ticks_before, seconds_before) for each in self.instruments())
-
-    def _prune(self, instrument: Instrument, ticks_before: int, seconds_before: int) -> int:
-        key, _ = self._key(instrument)
-
-        def refuse_older(db: sqlite3.Connection) -> int | None:
-            book = self._database.upkeep.book(db, instrument)
-            book.kept_from = max(book.kept_from, ticks_before)
-            db.execute("UPDATE symbols SET kept_from = ? WHERE key = ?", (book.kept_from, key))
-            last: int | None = db.execute(LAST_ID_BEFORE, (key, ticks_before)).fetchone()[0]
-            return last
-
-        last = self._writer.submit(refuse_older).result()
-        gone = 0
-        if last is not None:
-            gone += self._delete_in_steps(DELETE_TICKS, (key, last, ticks_before))
-        gone += self._delete_in_steps(DELETE_SECONDS, (key, seconds_before))
+        upkeep = self._database.upkeep
+        gone = sum(prune(self._writer, upkeep, each, ticks_before, seconds_before) for each in self.instruments())
         self._cache.clear()
         return gone
-
-    def _delete_in_steps(self, statement: str, values: tuple[object, ...]) -> int:
-        gone = 0
-        while True:
-            step = self._writer.submit(
-                lambda db: db.execute(statement, (*values, PRUNED_AT_ONCE)).rowcount, rows=PRUNED_AT_ONCE
-            ).result()
-            gone += step
-            if step < PRUNED_AT_ONCE:
-                return gone
 
     def delete(self, symbol: str | Instrument | None, *, confirm: str) -> int:
         """Delete it, if `confirm` is the phrase of its `deletion`; return how many trades went.
@@ -678,34 +576,16 @@ class SqliteStore(SqliteReader):
         deletion = self.deletion(symbol)
         if confirm != deletion.phrase:
             raise WrongUse(f"nothing was deleted: to confirm, give the words {deletion.phrase!r}, not {confirm!r}")
-        gone = sum(self._delete(each) for each in deletion.instruments)
+        upkeep = self._database.upkeep
+        gone = sum(delete(self._writer, upkeep, each, self._keys[each]) for each in deletion.instruments)
         self._replaced()
         return gone
 
-    def _delete(self, instrument: Instrument) -> int:
-        key, _ = self._key(instrument)
-        gone = self._delete_in_steps(DELETE_TICKS, (key, 2**63 - 1, FOREVER))
-        self._delete_in_steps(DELETE_SECONDS, (key, FOREVER))
-
-        def forget(db: sqlite3.Connection) -> int:
-            left = db.execute("DELETE FROM ticks WHERE symbol = ?", (key,)).rowcount
-            for table in ("bars_1s", "bars_1m", "klines", "gaps"):
-                db.execute(f"DELETE FROM {table} WHERE symbol = ?", (key,))  # noqa: S608  # our own names
-            for table in ("rejects", "reject_counts"):
-                db.execute(f"DELETE FROM {table} WHERE venue = ? AND symbol = ?", instrument)  # noqa: S608
-            db.execute("DELETE FROM symbols WHERE key = ?", (key,))
-            self._database.upkeep.drop(instrument)
-            return left
-
-        return gone + self._writer.submit(forget).result()
-
     def status(self) -> StoreStatus:
-        """Tell how writing goes."""
         aside = tuple(path.name for path in self._database.set_aside)
         return StoreStatus(self._writer.status, self.size(), aside)
 
     def close(self) -> None:
-        """Write what waits and let go of the store."""
         super().close()  # first, so that the writer closes last and leaves no journal behind
         self._writer.close()
         self._lock.release()

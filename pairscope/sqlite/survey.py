@@ -1,0 +1,49 @@
+"""What a store holds: the extent of its trades, their count, how much of a range is recorded."""
+
+import sqlite3
+
+from market import Coverage, Instrument
+from pairscope.sqlite.reading import extent, unrecorded
+
+HIGHEST_IDS = """
+    SELECT venue, symbols.symbol, ticks.trade_id, ticks.time
+    FROM symbols JOIN ticks ON ticks.symbol = symbols.key
+        AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
+TOTALS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
+
+
+def known_symbols(db: sqlite3.Connection) -> dict[Instrument, int]:
+    """Return the key of each instrument."""
+    rows = db.execute("SELECT key, venue, symbol FROM symbols ORDER BY venue, symbol")
+    return {Instrument(venue, symbol): key for key, venue, symbol in rows}
+
+
+def highest_ids(db: sqlite3.Connection) -> dict[Instrument, tuple[int, int]]:
+    """Return id and time of the trade with the highest id of each instrument that has trades."""
+    rows = db.execute(HIGHEST_IDS)
+    return {Instrument(venue, symbol): (trade_id, time) for venue, symbol, trade_id, time in rows}
+
+
+def tick_totals(db: sqlite3.Connection, key: int) -> tuple[int, int | None, int | None, int | None, int | None]:
+    """Count all trades of an instrument; return their number, first and last time, lowest and highest id."""
+    count, first, last, lowest, highest = db.execute(TOTALS, (key,)).fetchone()
+    return count, first, last, lowest, highest
+
+
+def bar_total(db: sqlite3.Connection, key: int) -> int:
+    """Return how many trades the 1-second bars of an instrument count."""
+    return int(db.execute("SELECT coalesce(sum(trades), 0) FROM bars_1s WHERE symbol = ?", (key,)).fetchone()[0])
+
+
+def measure_coverage(db: sqlite3.Connection, key: int, start: int | None, end: int | None) -> Coverage:
+    """Tell how much of a range (default: from the first to the last trade) was recorded."""
+    span = extent(db, key)
+    if span is None:
+        return Coverage(start or 0, end or start or 0, 0)
+    start, end = span[0] if start is None else start, span[1] if end is None else end
+    low, high = max(start, span[0]), min(end, span[1])
+    recorded, reached = max(0, high - low), low
+    for gap_start, gap_end in unrecorded(db, key, low, high):
+        recorded -= max(0, min(gap_end, high) - max(gap_start, reached))
+        reached = max(reached, gap_end)
+    return Coverage(start, end, recorded)
