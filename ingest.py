@@ -28,8 +28,8 @@ LIVE_SECONDS = 5.0
 
 RATE_SECONDS = 60
 REPAIRS_AT_ONCE = 8
-LONGEST_PAUSE = 30.0
-"""Seconds between two tries of a feed that fails again and again."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds between two tries of a feed that fails: at first, and when it fails again and again."""
 
 
 class FeedError(PairscopeError):
@@ -195,6 +195,7 @@ class Ingestor:
         try:
             await self._prepare()
             await self._stream_for_ever()
+            await self._append_when_there_is_room([])  # all before it is committed, and its holes are known
             while self._tasks:
                 await asyncio.wait(self._tasks)
             self._state = "ended"
@@ -227,11 +228,11 @@ class Ingestor:
 
     async def _stream_for_ever(self) -> None:
         """Stream until the source ends; a stream that breaks is begun again, after a pause that grows."""
-        pause = 1.0
+        pause = FIRST_PAUSE
         while True:
             try:
                 async for batch in self._feed.stream():
-                    self._state, self._message, pause = "streaming", "", 1.0
+                    self._state, self._message, pause = "streaming", "", FIRST_PAUSE
                     self._take(batch)
             except Exception as error:
                 log.exception("the stream broke; it is begun again in %.0f s", pause)
@@ -325,7 +326,7 @@ class Ingestor:
 
     async def _repair(self, key: int) -> None:
         """Fill one gap, as often as it takes; what the venue does not have is closed with the reason."""
-        pause = 1.0
+        pause = FIRST_PAUSE
         async with self._repairs:
             while gap := await self._open_gap(key):
                 line = self._lines[gap.instrument]
@@ -388,21 +389,23 @@ class Ingestor:
 
     def _symbol_health(self, instrument: Instrument, line: _Line) -> SymbolHealth:
         now = self._monotonic()
-        watched = min(now - self._begun, float(RATE_SECONDS)) or 1.0
-        rate = sum(count for second, count in list(line.pulse) if second > now - RATE_SECONDS) / watched
-        pace = max(rate, line.received / max(now - self._begun, 1.0))
         age = now - line.seen if line.received else None
         return SymbolHealth(
             instrument=instrument,
-            state=_state(age, pace),
+            state=_state(age, self._rate(line, line.seen)),
             last_price=line.price,
             last_time_ms=line.last_ms if line.received else None,
             age_seconds=age,
             lag_ms=line.lag_ms if line.received else None,
-            trades_per_second=rate,
+            trades_per_second=self._rate(line, now),
             received=line.received,
             repairing=line.repairing,
         )
+
+    def _rate(self, line: _Line, until: float) -> float:
+        """Return trades per second over the minute before a moment, or since the beginning."""
+        watched = min(until - self._begun, float(RATE_SECONDS))
+        return sum(count for second, count in list(line.pulse) if second > until - RATE_SECONDS) / max(watched, 1.0)
 
 
 def _state(age: float | None, pace: float) -> SymbolState:

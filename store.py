@@ -316,8 +316,10 @@ class SqliteReader:
         now: int | None = None,
     ) -> Bars:
         instrument = self.resolve(symbol)
+        # Read before the bars: a trade that is committed in between must not make a half-read bar look closed.
+        newest = self._newest(instrument)
         bars = self._window(instrument, Timeframe.parse(timeframe), start or 0, FOREVER if end is None else end)
-        return mark_forming(bars, self._newest(instrument), now)
+        return mark_forming(bars, newest, now)
 
     def _window(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
         return self._read_bars(instrument, timeframe, start, end).bars
