@@ -1,0 +1,445 @@
+"""The commands: `python -m pairscope COMMAND --help`.
+
+Exit code 0: done (a verdict "no" is an answer); 1: the data cannot give an answer; 2: wrong use. 1 and 2 put one line
+on stderr, also with --json.
+"""
+
+import argparse
+import json
+import math
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import uvicorn
+from starlette.applications import Starlette
+
+from ingest import Feed, FeedHealth
+from market import HOUR, Bars, Instrument, PairscopeError, Tick, Timeframe, WrongUse, did_you_mean, iso
+from pairscope import __version__
+from pairscope.api import api_routes, plain
+from pairscope.commands import Outcome, perform
+from pairscope.feeds import binance
+from pairscope.feeds.replay import Replay, instruments_of
+from pairscope.files import BadLine, read_ticks, write_bars, write_ticks
+from pairscope.handover import hand_over
+from pairscope.runtime import Runtime, build, now_ms, open_store
+from pairscope.settings import VENUES, Settings, load
+from store import SqliteReader, SymbolCheck, find_owner, store_path
+
+RAW_VENUES = ("binance-spot-raw", "binance-futures-raw", "import")
+REPLAY_STORE = "sqlite:///replay.db"
+BARS_AT_ONCE = 50_000
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the nearest command."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice: '" in message:
+            name = message.split("invalid choice: '")[1].split("'", maxsplit=1)[0]
+            message = message.replace(f"'{name}'", f"'{name}'{did_you_mean(name, list(COMMANDS))}", 1)
+        say(message)
+        sys.exit(2)
+
+
+def say(message: str) -> None:
+    """Put one line on stderr."""
+    print(f"pairscope: {' '.join(message.split())}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = make_parser().parse_args(arguments)
+    try:
+        settings = load(
+            {"store": options.store, "venue": getattr(options, "venue", None) if options.sets_venue else None}
+        )
+        outcome: Outcome = options.run(options, settings)
+    except WrongUse as error:
+        outcome = Outcome(2, str(error), {})
+    except PairscopeError as error:
+        outcome = Outcome(1, str(error), {})
+    except BrokenPipeError:
+        return 0
+    return report(outcome, as_json=options.json)
+
+
+def report(outcome: Outcome, *, as_json: bool) -> int:
+    """Print what a command gave, and return its exit code."""
+    if as_json and outcome.values:
+        print(json.dumps(plain(outcome.values)))
+    elif not outcome.exit:
+        print(outcome.text)
+    if outcome.exit:
+        say(outcome.text)
+    return outcome.exit
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = Parser(prog="pairscope", description="A real-time pair-trading desk.")
+    parser.add_argument("--version", action="version", version=f"pairscope {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    for name, (run, add_options) in COMMANDS.items():
+        command = commands.add_parser(name, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
+        command.add_argument("--store", metavar="URL", help="sqlite:///FILE; default: the settings' store")
+        command.add_argument("--json", action="store_true", help="print the answer as JSON")
+        command.set_defaults(run=run)
+        add_options(command)
+    return parser
+
+
+# ---------------------------------------------------------------------------------------------- recording
+
+
+def _ingest_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--venue", metavar="V", help=f"one of {', '.join(VENUES)}; default: the settings' venue")
+    parser.add_argument("--symbols", metavar="A,B", help="default: the settings' symbols, or the venue's own")
+    parser.add_argument("--seconds", type=_positive, default=math.inf, metavar="N", help="default: until Ctrl-C")
+
+
+def ingest(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Stream trades into the store without a browser."""
+    if options.symbols is not None:
+        settings = replace(settings, symbols=tuple(name for name in options.symbols.split(",") if name))
+    return record(settings, seconds=options.seconds)
+
+
+def _replay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FILE|STORE", help="CSV, NDJSON or recorded frames, or sqlite:///FILE")
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="K", help='times as fast as recorded, or "max"')
+    parser.add_argument("--venue", metavar="V", help="the venue, where the file does not say")
+    parser.add_argument(
+        "--symbol", metavar="A", help="the symbol, where the file does not say; of a store: only this one"
+    )
+
+
+def replay(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Replay recorded trades through the live path, by default into replay.db."""
+    settings = replace(settings, store=options.store or REPLAY_STORE)
+    bad: list[BadLine] = []
+    feed = replay_feed(options, bad.append)
+    outcome = record(settings, seconds=math.inf, feed=feed)
+    refused = [{"file": each.file, "line": each.line, "why": each.why} for each in bad]
+    text = f"{outcome.text}; {len(bad):,} lines were no trades" if bad else outcome.text
+    return Outcome(outcome.exit, text, {**outcome.values, "refused": refused})
+
+
+def replay_feed(options: argparse.Namespace, on_reject: Callable[[BadLine], object]) -> Feed:
+    """Return the feed of a recording: a store, or a file."""
+    if options.source.startswith("sqlite:") or options.source.endswith(".db"):
+        path = store_path(options.source) if ":" in options.source else Path(options.source)
+        reader = SqliteReader(path)
+        names = [reader.resolve(options.symbol)] if options.symbol else list(reader.instruments())
+        return Replay(*(_all_ticks(reader, name) for name in names), instruments=names, speed=options.speed)
+    parse = partial(binance.parse, market=_market(options.venue))
+    read = partial(read_ticks, options.source, venue=options.venue, symbol=options.symbol, parse=parse)
+    names = list(instruments_of(read(on_reject=lambda line: None)))
+    return Replay(read(on_reject=on_reject), instruments=names, speed=options.speed)
+
+
+def _market(venue: str | None) -> Any:
+    """Return which of Binance's markets a venue's frames are of; None: the frames tell."""
+    return {"binance-spot": "spot", "binance-futures": "futures"}.get((venue or "").removesuffix("-raw"))
+
+
+def _all_ticks(reader: SqliteReader, instrument: Instrument) -> Iterator[Tick]:
+    for batch in reader.ticks(instrument):
+        yield from batch
+
+
+def record(settings: Settings, *, seconds: float, feed: Feed | None = None) -> Outcome:
+    """Record until the time is up, the feed ends, or the process is told to stop."""
+    stop = threading.Event()
+    with serving() as server, stopping(stop):
+        runtime = build(settings, address=server.address, feed=feed, or_view=False)
+        server.runtime = runtime
+        try:
+            runtime.start()
+            ingestor = runtime.ingestor
+            assert ingestor is not None
+            end = time.monotonic() + seconds
+            while not stop.is_set() and not ingestor.ended.is_set() and (left := end - time.monotonic()) > 0:
+                stop.wait(min(left, 0.1))
+            ingestor.stop()
+        finally:
+            runtime.close()
+    return _summary(ingestor.health(), SqliteReader(store_path(settings.store)), settings)
+
+
+def _summary(health: FeedHealth, reader: SqliteReader, settings: Settings) -> Outcome:
+    gaps_open = len(reader.gaps(state="open"))
+    reader.close()
+    values = {
+        "received": health.received,
+        "stored": health.stored,
+        "duplicates": health.duplicates,
+        "rejected": sum(health.rejected.values()),
+        "gaps_open": gaps_open,
+        "gaps_filled": health.gaps_filled,
+        "reconnects": health.reconnects,
+    }
+    text = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in values.items())
+    return Outcome(0, f"{health.label} trades into {settings.store}: {text}", values)
+
+
+class CommandServer:
+    """The API of a process without a dashboard, on a loopback port of its own."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.address = "http://{}:{}".format(*listener.getsockname())
+        self.runtime: Runtime | None = None
+
+    def current(self) -> Runtime:
+        if self.runtime is None:
+            raise WrongUse("the process is just starting")
+        return self.runtime
+
+
+@contextmanager
+def serving() -> Iterator[CommandServer]:
+    """Serve the API on 127.0.0.1 while recording."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = CommandServer(listener)
+        app = Starlette(routes=api_routes(ours.current))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listener],), name="api", daemon=True)
+        thread.start()
+        try:
+            yield ours
+        finally:
+            server.should_exit = True
+            thread.join(timeout=2)
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` when the process is told to end."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signals = [signal.SIGINT, signal.SIGTERM]
+    before = {each: signal.signal(each, note) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def check(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Tell what the store holds, and whether it is sound."""
+    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
+    found = reader.check()
+    gaps = len(reader.gaps(state="open")) if not found.faults else 0
+    reader.close()
+    values = {
+        "store": settings.store,
+        "sound": not found.faults,
+        "faults": list(found.faults),
+        "symbols": [_symbol_record(each) for each in found.symbols],
+        "gaps_open": gaps,
+        "rejected": dict(found.rejected),
+    }
+    if found.faults:
+        return Outcome(1, f"{settings.store} is damaged: {found.faults[0]}", values)
+    lines = [_symbol_line(each) for each in found.symbols] or ["no trades yet"]
+    return Outcome(0, "\n".join([f"{settings.store} is sound", *lines]), values)
+
+
+def _symbol_record(each: SymbolCheck) -> dict[str, object]:
+    return {
+        "venue": each.instrument.venue,
+        "symbol": each.instrument.symbol,
+        "label": each.label,
+        "ticks": each.ticks,
+        "bar_trades": each.bar_trades,
+        "first_time": None if each.first_ms is None else iso(each.first_ms),
+        "last_time": None if each.last_ms is None else iso(each.last_ms),
+        "first_id": each.first_id,
+        "last_id": each.last_id,
+        "open_gaps": each.open_gaps,
+        "coverage": each.coverage.share,
+    }
+
+
+def _symbol_line(each: SymbolCheck) -> str:
+    first, last = (iso(time) if time is not None else "-" for time in (each.first_ms, each.last_ms))
+    return (
+        f"{each.instrument!s:32} {each.label:9} {each.ticks:>12,} ticks  {first} to {last}  "
+        f"{each.open_gaps} open gaps  coverage {each.coverage.share:.2%}"
+    )
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("ticks", "bars"))
+    parser.add_argument("--symbol", action="append", required=True, metavar="A", help="may be given again")
+    parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
+    parser.add_argument("--timeframe", type=_timeframe, default=Timeframe.parse("1m"), metavar="T", help="default: 1m")
+    parser.add_argument(
+        "--start", type=_moment, metavar="TIME", help="ISO-8601, UTC unless it says otherwise; included"
+    )
+    parser.add_argument("--end", type=_moment, metavar="TIME", help="not included")
+    parser.add_argument("--format", choices=("csv", "json", "parquet"), default="csv")
+    parser.add_argument("--out", required=True, metavar="FILE")
+
+
+def export(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Write trades or bars to a file."""
+    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
+    names = [reader.resolve(_with_venue(symbol, options.venue)) for symbol in options.symbol]
+    labels = {reader.label(name) for name in names}
+    label = "SIMULATED" if "SIMULATED" in labels else max(labels)
+    if options.what == "ticks":
+        ticks = (tick for name in names for batch in reader.ticks(name, options.start, options.end) for tick in batch)
+        rows = write_ticks(options.out, ticks, options.format, label=label)
+    else:
+        bars = (some for name in names for some in _all_bars(reader, name, options))
+        rows = write_bars(options.out, bars, options.format, label=label)
+    reader.close()
+    note = "" if label == "LIVE" else f" ({label})"
+    return Outcome(
+        0, f"{rows:,} rows written to {options.out}{note}", {"rows": rows, "file": options.out, "label": label}
+    )
+
+
+def _with_venue(symbol: str, venue: str | None) -> str:
+    return symbol if venue is None or ":" in symbol else f"{venue}:{symbol}"
+
+
+def _all_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespace) -> Iterator[Bars]:
+    """Read the bars in pieces, so that memory and the time of one read stay bounded."""
+    covered = reader.coverage(name)
+    timeframe: Timeframe = options.timeframe
+    start = max(options.start or 0, timeframe.floor(covered.start_ms))
+    end = min(covered.end_ms if options.end is None else options.end, covered.end_ms)
+    step = max(HOUR, timeframe.ms) * (BARS_AT_ONCE * timeframe.ms // HOUR // max(1, timeframe.ms // HOUR) or 1)
+    step -= step % timeframe.ms
+    for piece in range(start, end, step):
+        yield reader.bars(name, timeframe, piece, min(piece + step, end), now=now_ms())
+
+
+def _backup_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="FILE")
+
+
+def backup(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Copy the store, also while it is being recorded into."""
+    reader = SqliteReader(store_path(settings.store))
+    target = Path(options.out)
+    reader.backup(target)
+    reader.close()
+    size = target.stat().st_size
+    return Outcome(0, f"{size:,} bytes copied to {target}", {"file": str(target), "bytes": size})
+
+
+# ------------------------------------------------------------------------------------------------ changing
+
+
+def _prune_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ticks-days", type=_positive, metavar="N", help="keep trades of the last N days")
+    parser.add_argument("--seconds-days", type=_positive, metavar="M", help="keep 1-second bars of the last M days")
+
+
+def prune(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Delete old trades and 1-second bars; 1-minute bars stay."""
+    if options.ticks_days is None and options.seconds_days is None:
+        raise WrongUse("nothing to prune: give --ticks-days, --seconds-days, or both")
+    return _change(settings, "prune", {"ticks_days": options.ticks_days, "seconds_days": options.seconds_days})
+
+
+def _delete_options(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--symbol", metavar="A", help="one symbol, such as BTCUSDT or binance-spot:BTCUSDT")
+    what.add_argument("--everything", action="store_true")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def delete(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Delete one symbol, or everything, after a confirmation."""
+    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
+    plan = reader.deletion(options.symbol)
+    reader.close()
+    confirm = plan.phrase
+    if not options.yes:
+        names = ", ".join(map(str, plan.instruments)) or "nothing"
+        confirm = input(f"{names}: {plan.ticks:,} trades will be deleted. Type '{plan.phrase}' to go on: ")
+    symbol = str(plan.instruments[0]) if options.symbol else None
+    return _change(settings, "delete", {"symbol": symbol, "confirm": confirm})
+
+
+def _change(settings: Settings, name: str, arguments: dict[str, object]) -> Outcome:
+    """Run a writing command in the process that owns the store, or here when none does."""
+    owner = find_owner(store_path(settings.store))
+    if owner is not None:
+        return hand_over(owner, name, arguments)
+    if not store_path(settings.store).is_file():
+        raise WrongUse(f"there is no store at {settings.store}")
+    store = open_store(settings)
+    try:
+        return perform(store, name, arguments, now=now_ms())
+    finally:
+        store.close()
+
+
+# ------------------------------------------------------------------------------------------------ options
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _speed(text: str) -> float:
+    return math.inf if text == "max" else _positive(text)
+
+
+def _timeframe(text: str) -> Timeframe:
+    try:
+        return Timeframe.parse(text)
+    except WrongUse as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-21T08:30:00Z") from error
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Settings], Outcome], Callable[[argparse.ArgumentParser], None]]]
+COMMANDS = {
+    "ingest": (ingest, _ingest_options),
+    "check": (check, _no_options),
+    "export": (export, _export_options),
+    "replay": (replay, _replay_options),
+    "backup": (backup, _backup_options),
+    "prune": (prune, _prune_options),
+    "delete": (delete, _delete_options),
+}

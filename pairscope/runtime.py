@@ -1,0 +1,260 @@
+"""The composition root: the one file that names concrete classes and reads the clock for them."""
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from ingest import Feed, FeedHealth, Ingestor
+from market import Label, WrongUse
+from pairscope import __version__
+from pairscope.commands import Keep
+from pairscope.feeds.simulated import Simulated
+from pairscope.logs import start_log, stop_log
+from pairscope.settings import Settings
+from store import SqliteReader, SqliteStore, StoreHeld, StoreStatus, store_path
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 60.0
+
+
+def now_ms() -> int:
+    """Return the time: UTC epoch milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+FEEDS: dict[str, Callable[[Settings], Feed]] = {
+    "simulated": lambda settings: Simulated(seed=settings.seed, symbols=settings.symbols or None, clock=now_ms),
+}
+"""How each venue's feed is made."""
+
+NO_FEED = "this version has no feed for {} yet; start with --demo for the simulated market"
+
+
+def make_feed(settings: Settings) -> Feed:
+    """Return the feed of the settings' venue.
+
+    Raises:
+        WrongUse: when this version has none.
+    """
+    if settings.venue not in FEEDS:
+        raise WrongUse(NO_FEED.format(settings.venue))
+    return FEEDS[settings.venue](settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of the whole process, as page, API and commands show it."""
+
+    version: str
+    role: str
+    """`owner` records; `viewer` shows what another process records."""
+    feed: FeedHealth | None
+    store: StoreStatus | None
+    warnings: tuple[str, ...]
+
+
+class Runtime:
+    """Everything that runs beside the pages: the store, the recording, the housekeeping."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: SqliteStore | None,
+        reader: SqliteReader,
+        ingestor: Ingestor | None,
+        notice: str = "",
+        end_log: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.reader = reader
+        self.store = store
+        self.ingestor = ingestor
+        self._notice = notice
+        self._end_log = end_log
+        self._closing = threading.Event()
+        self._run_key: int | None = None
+        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin to record and to keep house."""
+        if self.store is None:
+            return
+        if self.ingestor:
+            label, record = self.ingestor.health().label, self.settings.to_record()
+            self._run_key = self.store.begin_run(version=__version__, label=label, settings=record).result()
+            self.ingestor.start()
+            log.info("recording %s into %s", label, self.settings.store)
+        self._housekeeper.start()
+
+    def health(self) -> Health:
+        """Return the state of the process now."""
+        store = self.store.status() if self.store else None
+        return Health(
+            version=__version__,
+            role="owner" if self.store else "viewer",
+            feed=self.ingestor.health() if self.ingestor else None,
+            store=store,
+            warnings=tuple(self._warnings(store)),
+        )
+
+    def _warnings(self, store: StoreStatus | None) -> list[str]:
+        warnings = [self._notice] if self._notice else []
+        if store is None:
+            return warnings
+        if store.writer.trouble:
+            rows, seconds = store.writer.queued_rows, store.writer.trouble_seconds
+            warnings.append(f"Not recording to disk for {seconds:.0f} s: {store.writer.trouble}. {rows:,} rows wait.")
+        if store.size.disk_used > self.settings.disk_warn:
+            free = store.size.disk_free / 2**30
+            warnings.append(f"The disk is {store.size.disk_used:.0%} full, {free:.1f} GB are left.")
+        warnings += [
+            f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
+        ]
+        return warnings
+
+    def _keep_house(self) -> None:
+        keep = Keep(self.settings.keep_ticks_days, self.settings.keep_seconds_days)
+        while not self._closing.wait(HOUSEKEEPING_SECONDS):
+            try:
+                if self.store and (gone := keep.prune(self.store, now_ms())):
+                    log.info("%d rows beyond their time were deleted", gone)
+                for warning in self.health().warnings:
+                    log.warning(warning)
+            except Exception:
+                log.exception("housekeeping failed; it is tried again in a minute")
+
+    def close(self) -> None:
+        """Stop recording, write what waits, and let go of the store."""
+        self._closing.set()
+        if self.ingestor:
+            self.ingestor.stop()
+        if self.store:
+            if self._run_key is not None:
+                self.store.end_run(self._run_key)
+            self.store.close()
+            log.info("recording ended")
+        else:
+            self.reader.close()
+        self._end_log()
+
+
+def open_store(settings: Settings, *, address: str | None = None) -> SqliteStore:
+    """Open the settings' store for writing.
+
+    Raises:
+        StoreHeld: when another process has it.
+    """
+    return SqliteStore(
+        store_path(settings.store),
+        clock=now_ms,
+        address=address,
+        default_venue=settings.venue,
+        commit_ms=settings.commit_ms,
+        commit_rows=settings.commit_rows,
+        queue_rows=settings.queue_rows,
+    )
+
+
+def build(settings: Settings, *, address: str | None = None, feed: Feed | None = None, or_view: bool = True) -> Runtime:
+    """Put the process together: the owner of the store, or a viewer where another process owns it.
+
+    Args:
+        settings: what to record, and where.
+        address: where this process takes commands, for the lock file.
+        feed: another source than the settings' venue.
+        or_view: whether to become a viewer when the store is held; otherwise that is an error.
+
+    Raises:
+        PairscopeError: when the store or the log cannot be used.
+    """
+    handler = start_log(Path(settings.log_file), settings.log_level)
+    end_log = partial(stop_log, handler)
+    try:
+        return _owner(settings, address, feed, end_log, alone=or_view)
+    except StoreHeld as held:
+        if not or_view:
+            end_log()
+            raise
+        notice = f"Viewing only: process {held.pid} records into {settings.store}."
+        reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
+        return Runtime(settings, store=None, reader=reader, ingestor=None, notice=notice, end_log=end_log)
+    except BaseException:
+        end_log()
+        raise
+
+
+def _owner(
+    settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None], *, alone: bool
+) -> Runtime:
+    notice = ""
+    store = open_store(settings, address=address)
+    try:
+        if feed is None and settings.venue not in FEEDS and alone:
+            notice = f"Nothing is being recorded: {NO_FEED.format(settings.venue)}."
+            return Runtime(settings, store=store, reader=store, ingestor=None, notice=notice, end_log=end_log)
+        source = feed or make_feed(settings)
+        refuse_mixing(store, source.label)
+        ingestor = Ingestor(source, store, clock=now_ms)
+    except BaseException:
+        store.close()
+        raise
+    return Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
+
+
+def refuse_mixing(store: SqliteStore, label: Label) -> None:
+    """Keep made-up and replayed trades out of a live store, and the other way round.
+
+    Raises:
+        WrongUse: when the store holds another kind.
+    """
+    others = set(store.labels()) - {label}
+    if others:
+        raise WrongUse(
+            f"{store.path} holds {' and '.join(sorted(others))} trades, and {label} ones never go into the same store: "
+            "name another with --store"
+        )
+
+
+_PINNED = "_pairscope_process"
+"""A module without a file: Streamlit drops every module of ours from sys.modules when a source file is saved."""
+
+
+def hold(runtime: Runtime) -> None:
+    """Make `runtime` the one of this process; one that was held before is closed."""
+    pinned = sys.modules.setdefault(_PINNED, ModuleType(_PINNED))
+    previous = getattr(pinned, "runtime", None)
+    if previous is not None:
+        previous.close()
+    pinned.runtime = runtime  # type: ignore[attr-defined]
+    # The imports are done: what exists now is not looked through again by the garbage collector, whose full
+    # collections hold the interpreter lock for 100 ms and would stall recording.
+    gc.collect()
+    gc.freeze()
+
+
+def current() -> Runtime:
+    """Return the runtime of this process.
+
+    Raises:
+        WrongUse: when none was built, as in a bare ``streamlit run pairscope/dashboard.py``.
+    """
+    runtime: Runtime | None = getattr(sys.modules.get(_PINNED), "runtime", None)
+    if runtime is None:
+        raise WrongUse("this page is a part of Pairscope: start it with `streamlit run app.py`")
+    return runtime
+
+
+def let_go() -> None:
+    """Close the runtime of this process, if there is one."""
+    pinned = sys.modules.pop(_PINNED, None)
+    if pinned is not None:
+        pinned.runtime.close()
