@@ -3,20 +3,26 @@
 import json
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, is_dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from market import Instrument, iso
+from market import Instrument, PairscopeError, iso
 from pairscope.commands import perform
+from pairscope.handover import LOOPBACK
 from pairscope.runtime import Runtime, now_ms
 
 MAX_COMMAND_BYTES = 64 * 1024
+READ_AT_MOST = 2**20
+"""A body that is too large is read so far, or the answer that says so would not arrive."""
+
+Answering = Callable[[Request, Runtime], Awaitable[Response]]
 
 
 def plain(value: Any) -> Any:
@@ -24,7 +30,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Instrument):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value, dict_factory=lambda pairs: {key: item for key, item in pairs})  # noqa: C416
+        value = asdict(value)
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -39,6 +45,42 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(json.dumps(plain(value), default=str), status, media_type="application/json")
 
 
+async def health(request: Request, runtime: Runtime) -> Response:
+    """Tell the state of the process."""
+    return answer(await run_in_threadpool(runtime.health))
+
+
+async def symbols(request: Request, runtime: Runtime) -> Response:
+    """Tell the newest trade of each symbol."""
+    latest = await run_in_threadpool(runtime.reader.latest)
+    return answer(
+        [
+            {"venue": each.venue, "symbol": each.symbol, "time": iso(tick.time_ms), "price": tick.price}
+            for each, tick in latest.items()
+        ]
+    )
+
+
+async def command(request: Request, runtime: Runtime) -> Response:
+    """Run a writing command for another process of this machine."""
+    if urlsplit(f"//{request.headers.get('host', '')}").hostname not in LOOPBACK:
+        # A page elsewhere whose name was made to lead here (DNS rebinding) still says its own name.
+        return answer({"error": "commands are taken on the loopback address only"}, 403)
+    store = runtime.store
+    if store is None or not _allowed(request, store.owner.token):
+        return answer({"error": "this needs the token of the store's lock file"}, 401)
+    try:
+        asked = json.loads(await _body(request))
+        name, arguments = asked["command"], asked["arguments"]
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise TypeError  # noqa: TRY301
+    except (ValueError, KeyError, TypeError, RecursionError):
+        limit = f"of {MAX_COMMAND_BYTES:,} bytes at most"
+        return answer({"error": f'expected {{"command": NAME, "arguments": {{...}}}} {limit}'}, 400)
+    outcome = await run_in_threadpool(perform, store, name, arguments, now=now_ms())
+    return answer(outcome.to_record())
+
+
 def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
     """Return the routes under /api.
 
@@ -46,34 +88,21 @@ def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
         runtime: gives the runtime of this process, which is built after the routes.
     """
 
-    async def health(request: Request) -> Response:
-        return answer(await run_in_threadpool(runtime().health))
+    def ready(answering: Answering) -> Callable[[Request], Awaitable[Response]]:
+        """Call with the runtime; what the process cannot do at this moment becomes an answer, too."""
 
-    async def symbols(request: Request) -> Response:
-        latest = await run_in_threadpool(runtime().reader.latest)
-        return answer(
-            [
-                {"venue": each.venue, "symbol": each.symbol, "time": iso(tick.time_ms), "price": tick.price}
-                for each, tick in latest.items()
-            ]
-        )
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await answering(request, runtime())
+            except PairscopeError as error:
+                return answer({"error": str(error)}, 503)
 
-    async def command(request: Request) -> Response:
-        store = runtime().store
-        if store is None or not _allowed(request, store.owner.token):
-            return answer({"error": "this needs the token of the store's lock file"}, 401)
-        try:
-            asked = json.loads(await _body(request))
-            name, arguments = asked["command"], dict(asked["arguments"])
-        except (ValueError, KeyError, TypeError):
-            return answer({"error": 'expected {"command": NAME, "arguments": {...}}'}, 400)
-        outcome = await run_in_threadpool(perform, store, name, arguments, now=now_ms())
-        return answer(outcome.to_record())
+        return endpoint
 
     return [
-        Route("/api/health", health),
-        Route("/api/symbols", symbols),
-        Route("/api/command", command, methods=["POST"]),
+        Route("/api/health", ready(health)),
+        Route("/api/symbols", ready(symbols)),
+        Route("/api/command", ready(command), methods=["POST"]),
     ]
 
 
@@ -86,6 +115,8 @@ async def _body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_COMMAND_BYTES:
-            raise ValueError("the body is too large")
+        if len(body) > READ_AT_MOST:
+            break
+    if len(body) > MAX_COMMAND_BYTES:
+        raise ValueError("the body is too large")
     return body

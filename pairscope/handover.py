@@ -10,17 +10,22 @@ from store import Owner, StoreError
 SECONDS = 600.0
 """A prune of many days takes its time."""
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 def hand_over(owner: Owner, name: str, arguments: Arguments) -> Outcome:
     """Let the owner run a command, and return its answer.
 
     Raises:
-        StoreError: when the owner takes no commands or does not answer.
+        StoreError: when the owner takes no commands, refuses this one, or does not answer.
     """
     if owner.address is None:
         raise StoreError(f"process {owner.pid} records into the store and takes no commands: stop it first")
     address = urlsplit(owner.address)
-    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=SECONDS)
+    if address.scheme != "http" or address.hostname not in LOOPBACK:
+        # A lock file from a shared folder must not send the token anywhere.
+        raise StoreError(f"process {owner.pid} records into the store at {owner.address}, which is not this machine")
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=SECONDS)
     try:
         connection.request(
             "POST",
@@ -34,6 +39,7 @@ def hand_over(owner: Owner, name: str, arguments: Arguments) -> Outcome:
         raise StoreError(f"process {owner.pid} at {owner.address} records into the store but did not answer") from error
     finally:
         connection.close()
-    if reply.status != 200:
-        raise StoreError(f"process {owner.pid} refused the command: {body}")
+    if reply.status != 200 or not isinstance(body, dict) or set(body) != set(Outcome.__slots__):
+        why = body.get("error", body) if isinstance(body, dict) else body
+        raise StoreError(f"process {owner.pid}, which records into the store, did not run the command: {why}")
     return Outcome(**body)

@@ -14,6 +14,6 @@ def shared_data() -> Path:
     if SHARED_DATA.is_dir():
         return SHARED_DATA
     missing = "the real recordings are not there: put the folder shared/data beside the project's folder"
-    if os.environ.get("PAIRSCOPE_REQUIRE_DATA") == "1":
+    if os.environ.get("REQUIRE_RECORDED_DATA") == "1":
         pytest.fail(missing)
     pytest.skip(missing)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 import threading
 from concurrent.futures import Future
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from market import WrongUse
+from pairscope.files import read_ticks
 from store import SqliteReader, SqliteStore, StoreBusy, StoreError, StoreHeld, StoreUnusable, find_owner, store_path
-from tests.contracts.store import BTC, T0, OpenStore, StoreContract, expected, trade, walk
+from tests.contracts.store import BTC, T0, OpenStore, StoreContract, assert_bars, expected, trade, walk
 
 
 def open_sqlite(path: Path, *, commit_ms: int = 1, queue_rows: int = 200_000) -> SqliteStore:
@@ -137,4 +139,22 @@ def test_a_copy_never_replaces_a_file(tmp_path: Path) -> None:
         store.backup(tmp_path / "one.db")
     with pytest.raises(WrongUse, match="could not be made"):
         store.backup(tmp_path / "no folder" / "copy.db")
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["btcusdt", "ethusdt"])
+def test_recorded_trades_in_any_order_give_the_bars_of_pandas(name: str, shared_data: Path, tmp_path: Path) -> None:
+    file = shared_data / "ticks" / f"spot_{name}_trades.csv.gz"
+    ticks = list(
+        read_ticks(file, on_reject=lambda line: pytest.fail(str(line)), venue="binance-spot-raw", symbol=name.upper())
+    )
+    shuffled = random.Random(1).sample(ticks, len(ticks))
+    store = open_sqlite(tmp_path / "recorded.db")
+    for start in range(0, len(ticks), 2_500):
+        store.append(shuffled[start : start + 2_500] + ticks[start : start + 100])
+    for timeframe in ("1s", "15s", "1m"):
+        store.append([]).result()
+        assert_bars(store, ticks, timeframe, name.upper())
+    [found] = store.check().symbols
+    assert found.ticks == found.bar_trades == {"btcusdt": 19_904, "ethusdt": 14_515}[name]
     store.close()
