@@ -4,8 +4,10 @@ Migrations are named, forward only and applied in one transaction; before an old
 beside it. A damaged file is set aside whole, never repaired in place, and a new one begun.
 """
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pairscope.sqlite.errors import (
     StoreTooNew,
     StoreUnusable,
     is_damage,
+    passing_trouble,
 )
 
 SMALL_FILE = 64 * 2**20
@@ -157,9 +160,13 @@ def open_database(path: Path, *, stamp: str, migrations: Sequence[Migration] = M
 def _open_sound(path: Path, stamp: str, migrations: Sequence[Migration]) -> sqlite3.Connection:
     db = None
     try:
-        db = _connect(path)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.25)
+        with _sound(path):
+            _configure(db)
         _migrate(db, path, stamp, migrations)
-        _look_over(db, path)
+        with _sound(path):
+            _look_over(db, path)
+        _try_writing(db, path)
     except SqliteFailure as error:
         if db is not None:
             db.close()
@@ -177,13 +184,23 @@ def _opening_error(error: Exception, path: Path) -> StoreError:
     return StoreUnusable(f"{path} cannot be opened for writing ({error}): choose another file, or free this one")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.25)
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Take what SQLite cannot read, and what no waiting mends, for damage."""
+    try:
+        yield
+    except SqliteFailure as error:
+        if passing_trouble(error):
+            raise
+        raise StoreDamaged(f"{path} is damaged: {error}") from error
+
+
+def _configure(db: sqlite3.Connection) -> None:
     # FULL, because NORMAL loses every commit since the last checkpoint in a power cut.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "cache_size=-32000"):
         db.execute(f"PRAGMA {pragma}")
     db.execute(f"PRAGMA journal_size_limit={32 * 2**20}")
-    return db
+    db.execute("SELECT count(*) FROM sqlite_master")
 
 
 def version_of(db: sqlite3.Connection) -> int:
@@ -208,12 +225,15 @@ def refuse_newer(db: sqlite3.Connection, path: Path, newest: int = len(MIGRATION
 
 def _migrate(db: sqlite3.Connection, path: Path, stamp: str, migrations: Sequence[Migration]) -> None:
     version = refuse_newer(db, path, len(migrations))
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and "ticks" not in tables:
+        raise StoreUnusable(f"{path} is a database of another program: choose another file for the store")
+    if version != _applied(db, tables):
+        raise StoreDamaged(f"{path} is damaged: its version says {version}, its tables say otherwise")
     if version == len(migrations):
         return
     if version:
         back_up(db, path.with_name(f"{path.name}.backup-v{version}-{stamp}"))
-    elif db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreUnusable(f"{path} is a database of another program: choose another file for the store")
     script = "".join(step.sql for step in migrations[version:])
     names = [(step.name, number) for number, step in enumerate(migrations, 1)]
     db.execute("BEGIN IMMEDIATE")
@@ -226,6 +246,13 @@ def _migrate(db: sqlite3.Connection, path: Path, stamp: str, migrations: Sequenc
     except BaseException:
         db.execute("ROLLBACK")
         raise
+
+
+def _applied(db: sqlite3.Connection, tables: set[str]) -> int:
+    """Return how many migrations the tables have seen; their ledger came with the second."""
+    if "migrations" in tables:
+        return int(db.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0])
+    return 1 if tables else 0
 
 
 def _statements(script: str) -> list[str]:
@@ -264,6 +291,22 @@ def _look_over(db: sqlite3.Connection, path: Path) -> None:
             if key is None:
                 raise StoreDamaged(f"{path} lacks the table {table!r}")
             db.execute(f"SELECT * FROM {table} ORDER BY {key[0]} {order} LIMIT 1").fetchall()  # noqa: S608  # our names
+
+
+def _try_writing(db: sqlite3.Connection, path: Path) -> None:
+    """Find out now whether the file takes writes; a lock of another program passes by itself."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute(f"PRAGMA user_version={version_of(db)}")
+        finally:
+            db.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK):
+            raise StoreDamaged(f"{path} is damaged: its header forbids writing") from error
+        raise
 
 
 def set_aside(path: Path, stamp: str) -> Path:

@@ -1,0 +1,1 @@
+"""What README claims about speed, as ratios measured in one run."""
