@@ -350,20 +350,23 @@ class Ingestor:
     async def _refill(self, gap: Gap) -> None:
         try:
             async for piece in self._feed.refill(gap):
-                appended = await self._append_when_there_is_room(piece)
-                self._stored += appended.stored
                 self._received += len(piece)
+                await self._append_when_there_is_room(piece)
         except Unfillable as error:
             await self._close_rest(gap, "abandoned", str(error))
         else:
             await self._close_rest(gap, "empty", "the venue has no such trades")
 
-    async def _append_when_there_is_room(self, ticks: Sequence[Tick]) -> Appended:
+    async def _append_when_there_is_room(self, ticks: Sequence[Tick]) -> None:
         while True:
             try:
-                return await asyncio.wrap_future(self._store.append(ticks))
+                future = self._store.append(ticks)
             except StoreBusy:
                 await asyncio.sleep(1.0)
+            else:
+                future.add_done_callback(self._count)  # counts also when recording is stopped before it is written
+                await asyncio.wrap_future(future)
+                return
 
     async def _close_rest(self, gap: Gap, state: Literal["abandoned", "empty"], reason: str) -> None:
         for left in await asyncio.to_thread(self._store.gaps, gap.instrument, state="open"):

@@ -121,7 +121,7 @@ def flaw(tick: Tick, *, latest_ms: int) -> str | None:
     return None
 
 
-_TIMEFRAME = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_TIMEFRAME = re.compile(r"([1-9][0-9]{0,7})([smhd])")
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
 

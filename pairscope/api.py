@@ -2,11 +2,11 @@
 
 import json
 import math
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, is_dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,6 +21,8 @@ from pairscope.runtime import Runtime, now_ms
 MAX_COMMAND_BYTES = 64 * 1024
 READ_AT_MOST = 2**20
 """A body that is too large is read so far, or the answer that says so would not arrive."""
+
+_PORT = re.compile(r":[0-9]*$")
 
 Answering = Callable[[Request, Runtime], Awaitable[Response]]
 
@@ -63,7 +65,7 @@ async def symbols(request: Request, runtime: Runtime) -> Response:
 
 async def command(request: Request, runtime: Runtime) -> Response:
     """Run a writing command for another process of this machine."""
-    if urlsplit(f"//{request.headers.get('host', '')}").hostname not in LOOPBACK:
+    if _PORT.sub("", request.headers.get("host", "")).strip("[]") not in LOOPBACK:
         # A page elsewhere whose name was made to lead here (DNS rebinding) still says its own name.
         return answer({"error": "commands are taken on the loopback address only"}, 403)
     store = runtime.store
@@ -73,7 +75,7 @@ async def command(request: Request, runtime: Runtime) -> Response:
         asked = json.loads(await _body(request))
         name, arguments = asked["command"], asked["arguments"]
         if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise TypeError  # noqa: TRY301
+            raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
         limit = f"of {MAX_COMMAND_BYTES:,} bytes at most"
         return answer({"error": f'expected {{"command": NAME, "arguments": {{...}}}} {limit}'}, 400)

@@ -5,8 +5,11 @@ on stderr, also with --json.
 """
 
 import argparse
+import io
 import json
 import math
+import os
+import re
 import signal
 import socket
 import sys
@@ -15,40 +18,45 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ingest import Feed, FeedHealth
-from market import HOUR, Bars, Instrument, PairscopeError, Tick, Timeframe, WrongUse, did_you_mean, iso
+from market import Bars, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope import __version__
 from pairscope.api import api_routes, plain
 from pairscope.commands import Outcome, perform
 from pairscope.feeds import binance
 from pairscope.feeds.replay import Replay, instruments_of
-from pairscope.files import BadLine, read_ticks, write_bars, write_ticks
-from pairscope.handover import hand_over
+from pairscope.files import BadLine, FileError, read_ticks, write_bars, write_ticks
+from pairscope.handover import LOOPBACK, hand_over
 from pairscope.runtime import Runtime, build, now_ms, open_store
-from pairscope.settings import VENUES, Settings, load
-from store import SqliteReader, SymbolCheck, find_owner, store_path
+from pairscope.settings import VENUES, Settings, load, moment_ms
+from store import Deletion, SqliteReader, SymbolCheck, find_owner, store_path
 
-RAW_VENUES = ("binance-spot-raw", "binance-futures-raw", "import")
+RECORDED_VENUES = (*VENUES, "binance-spot-raw", "binance-futures-raw", "import")
 REPLAY_STORE = "sqlite:///replay.db"
 BARS_AT_ONCE = 50_000
+STOPPED = 130
+"""The exit code that shells give to what Ctrl-C ended."""
+
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, with the nearest command."""
+    """An argument parser whose errors are one line, with the nearest choice."""
 
     def error(self, message: str) -> NoReturn:
-        if "invalid choice: '" in message:
-            name = message.split("invalid choice: '")[1].split("'", maxsplit=1)[0]
-            message = message.replace(f"'{name}'", f"'{name}'{did_you_mean(name, list(COMMANDS))}", 1)
+        if found := _CHOICE.search(message):
+            known = [each.strip("'") for each in found[2].split(", ")]
+            message = f"{found.string[: found.start()]}{UnknownName('choice', found[1], known)}"
         say(message)
         sys.exit(2)
 
@@ -62,25 +70,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        settings = load(
-            {"store": options.store, "venue": getattr(options, "venue", None) if options.sets_venue else None}
-        )
+        settings = load({key: getattr(options, key) for key in options.settings})
         outcome: Outcome = options.run(options, settings)
     except WrongUse as error:
         outcome = Outcome(2, str(error), {})
     except PairscopeError as error:
         outcome = Outcome(1, str(error), {})
-    except BrokenPipeError:
-        return 0
+    except KeyboardInterrupt:
+        outcome = Outcome(STOPPED, "stopped", {})
     return report(outcome, as_json=options.json)
 
 
 def report(outcome: Outcome, *, as_json: bool) -> int:
     """Print what a command gave, and return its exit code."""
-    if as_json and outcome.values:
-        print(json.dumps(plain(outcome.values)))
-    elif not outcome.exit:
-        print(outcome.text)
+    try:
+        if as_json and outcome.values:
+            print(json.dumps(plain(outcome.values)), flush=True)
+        elif not outcome.exit:
+            print(outcome.text, flush=True)
+    except BrokenPipeError:  # as in `... | head -1`; the interpreter would try once more at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if outcome.exit:
         say(outcome.text)
     return outcome.exit
@@ -95,7 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
         command.add_argument("--store", metavar="URL", help="sqlite:///FILE; default: the settings' store")
         command.add_argument("--json", action="store_true", help="print the answer as JSON")
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, settings=("store",))
         add_options(command)
     return parser
 
@@ -107,12 +116,11 @@ def _ingest_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--venue", metavar="V", help=f"one of {', '.join(VENUES)}; default: the settings' venue")
     parser.add_argument("--symbols", metavar="A,B", help="default: the settings' symbols, or the venue's own")
     parser.add_argument("--seconds", type=_positive, default=math.inf, metavar="N", help="default: until Ctrl-C")
+    parser.set_defaults(settings=("store", "venue", "symbols"))
 
 
 def ingest(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Stream trades into the store without a browser."""
-    if options.symbols is not None:
-        settings = replace(settings, symbols=tuple(name for name in options.symbols.split(",") if name))
     return record(settings, seconds=options.seconds)
 
 
@@ -128,25 +136,38 @@ def _replay_options(parser: argparse.ArgumentParser) -> None:
 def replay(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Replay recorded trades through the live path, by default into replay.db."""
     settings = replace(settings, store=options.store or REPLAY_STORE)
-    bad: list[BadLine] = []
-    feed = replay_feed(options, bad.append)
-    outcome = record(settings, seconds=math.inf, feed=feed)
-    refused = [{"file": each.file, "line": each.line, "why": each.why} for each in bad]
-    text = f"{outcome.text}; {len(bad):,} lines were no trades" if bad else outcome.text
-    return Outcome(outcome.exit, text, {**outcome.values, "refused": refused})
-
-
-def replay_feed(options: argparse.Namespace, on_reject: Callable[[BadLine], object]) -> Feed:
-    """Return the feed of a recording: a store, or a file."""
+    if options.venue not in (None, *RECORDED_VENUES):
+        raise UnknownName("venue", options.venue, RECORDED_VENUES)
     if options.source.startswith("sqlite:") or options.source.endswith(".db"):
-        path = store_path(options.source) if ":" in options.source else Path(options.source)
-        reader = SqliteReader(path)
-        names = [reader.resolve(options.symbol)] if options.symbol else list(reader.instruments())
-        return Replay(*(_all_ticks(reader, name) for name in names), instruments=names, speed=options.speed)
+        return replay_store(options, settings)
+    bad: list[BadLine] = []
     parse = partial(binance.parse, market=_market(options.venue))
     read = partial(read_ticks, options.source, venue=options.venue, symbol=options.symbol, parse=parse)
-    names = list(instruments_of(read(on_reject=lambda line: None)))
-    return Replay(read(on_reject=on_reject), instruments=names, speed=options.speed)
+    names = instruments_of(read(on_reject=bad.append))
+    if not names:
+        raise FileError(f"{options.source} holds no trades: {bad[0].why if bad else 'it ends after its first line'}")
+    outcome = record(settings, feed=Replay(read(on_reject=_ignore), instruments=names, speed=options.speed))
+    refused = [{"file": each.file, "line": each.line, "why": each.why} for each in bad]
+    text = f"{outcome.text}; {len(bad):,} lines were no trades" if bad else outcome.text
+    return replace(outcome, text=text, values={**outcome.values, "refused": refused})
+
+
+def replay_store(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Replay what another store holds."""
+    path = store_path(options.source) if options.source.startswith("sqlite:") else Path(options.source)
+    if path.resolve() == store_path(settings.store).resolve():
+        raise WrongUse(f"{options.source} cannot be replayed into itself: name another store with --store")
+    with reading(path, default_venue=settings.venue) as reader:
+        names = [reader.resolve(_with_venue(options.symbol, options.venue))] if options.symbol else reader.instruments()
+        if not names:
+            raise FileError(f"{options.source} holds no trades")
+        recordings = (_all_ticks(reader, name) for name in names)
+        outcome = record(settings, feed=Replay(*recordings, instruments=names, speed=options.speed))
+    return replace(outcome, values={**outcome.values, "refused": []})
+
+
+def _ignore(line: BadLine) -> None:
+    """The first reading has told."""
 
 
 def _market(venue: str | None) -> Any:
@@ -159,10 +180,9 @@ def _all_ticks(reader: SqliteReader, instrument: Instrument) -> Iterator[Tick]:
         yield from batch
 
 
-def record(settings: Settings, *, seconds: float, feed: Feed | None = None) -> Outcome:
+def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None = None) -> Outcome:
     """Record until the time is up, the feed ends, or the process is told to stop."""
-    stop = threading.Event()
-    with serving() as server, stopping(stop):
+    with stopping() as told, serving() as server:
         runtime = build(settings, address=server.address, feed=feed, or_view=False)
         server.runtime = runtime
         try:
@@ -170,23 +190,22 @@ def record(settings: Settings, *, seconds: float, feed: Feed | None = None) -> O
             ingestor = runtime.ingestor
             assert ingestor is not None
             end = time.monotonic() + seconds
-            while not stop.is_set() and not ingestor.ended.is_set() and (left := end - time.monotonic()) > 0:
-                stop.wait(min(left, 0.1))
+            while not told and (left := end - time.monotonic()) > 0 and not ingestor.ended.wait(min(left, 0.1)):
+                pass
             ingestor.stop()
         finally:
             runtime.close()
-    return _summary(ingestor.health(), SqliteReader(store_path(settings.store)), settings)
+    with reading(store_path(settings.store)) as reader:
+        return _summary(ingestor.health(), reader, settings)
 
 
 def _summary(health: FeedHealth, reader: SqliteReader, settings: Settings) -> Outcome:
-    gaps_open = len(reader.gaps(state="open"))
-    reader.close()
     values = {
         "received": health.received,
         "stored": health.stored,
         "duplicates": health.duplicates,
         "rejected": sum(health.rejected.values()),
-        "gaps_open": gaps_open,
+        "gaps_open": len(reader.gaps(state="open")),
         "gaps_filled": health.gaps_filled,
         "reconnects": health.reconnects,
     }
@@ -212,7 +231,8 @@ def serving() -> Iterator[CommandServer]:
     """Serve the API on 127.0.0.1 while recording."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = CommandServer(listener)
-        app = Starlette(routes=api_routes(ours.current))
+        known_here = Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
+        app = Starlette(routes=api_routes(ours.current), middleware=[known_here])
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],), name="api", daemon=True)
         thread.start()
@@ -224,16 +244,16 @@ def serving() -> Iterator[CommandServer]:
 
 
 @contextmanager
-def stopping(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` when the process is told to end."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signals = [signal.SIGINT, signal.SIGTERM]
-    before = {each: signal.signal(each, note) for each in signals}
+def stopping() -> Iterator[list[int]]:
+    """Note in the list when the process is told to end. A handler must not touch locks, so it is no Event."""
+    told: list[int] = []
+    endings = [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # a closed terminal; not on Windows
+    if hang_up and signal.getsignal(hang_up) is signal.SIG_DFL:  # nohup stays nohup
+        endings.append(hang_up)
+    before = {each: signal.signal(each, lambda number, frame: told.append(number)) for each in endings}
     try:
-        yield
+        yield told
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
@@ -242,22 +262,30 @@ def stopping(stop: threading.Event) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ reading
 
 
+@contextmanager
+def reading(path: Path, *, default_venue: str = "") -> Iterator[SqliteReader]:
+    """Open a store for reading, beside the process that may be writing it."""
+    reader = SqliteReader(path, default_venue=default_venue)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
 def _no_options(parser: argparse.ArgumentParser) -> None:
     pass
 
 
 def check(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Tell what the store holds, and whether it is sound."""
-    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
-    found = reader.check()
-    gaps = len(reader.gaps(state="open")) if not found.faults else 0
-    reader.close()
+    with reading(store_path(settings.store)) as reader:
+        found = reader.check()
     values = {
         "store": settings.store,
         "sound": not found.faults,
         "faults": list(found.faults),
         "symbols": [_symbol_record(each) for each in found.symbols],
-        "gaps_open": gaps,
+        "gaps_open": sum(each.open_gaps for each in found.symbols),
         "rejected": dict(found.rejected),
     }
     if found.faults:
@@ -305,21 +333,32 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 def export(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Write trades or bars to a file."""
-    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
-    names = [reader.resolve(_with_venue(symbol, options.venue)) for symbol in options.symbol]
-    labels = {reader.label(name) for name in names}
-    label = "SIMULATED" if "SIMULATED" in labels else max(labels)
-    if options.what == "ticks":
-        ticks = (tick for name in names for batch in reader.ticks(name, options.start, options.end) for tick in batch)
-        rows = write_ticks(options.out, ticks, options.format, label=label)
-    else:
-        bars = (some for name in names for some in _all_bars(reader, name, options))
-        rows = write_bars(options.out, bars, options.format, label=label)
-    reader.close()
+    path = store_path(settings.store)
+    if Path(options.out).resolve() == path.resolve():
+        raise WrongUse(f"--out {options.out} is the store itself: name another file")
+    if None not in (options.start, options.end) and options.start >= options.end:
+        raise WrongUse("--start must be before --end")
+    with reading(path, default_venue=settings.venue) as reader:
+        names = _chosen(reader, options)
+        labels = {reader.label(name) for name in names}
+        label = "SIMULATED" if "SIMULATED" in labels else max(labels)
+        if options.what == "ticks":
+            batches = (batch for name in names for batch in reader.ticks(name, options.start, options.end))
+            rows = write_ticks(options.out, chain.from_iterable(batches), options.format, label=label)
+        else:
+            bars = (some for name in names for some in _all_bars(reader, name, options))
+            rows = write_bars(options.out, bars, options.format, label=label)
     note = "" if label == "LIVE" else f" ({label})"
     return Outcome(
         0, f"{rows:,} rows written to {options.out}{note}", {"rows": rows, "file": options.out, "label": label}
     )
+
+
+def _chosen(reader: SqliteReader, options: argparse.Namespace) -> list[Instrument]:
+    venues = {each.venue for each in reader.instruments()}
+    if options.venue not in (None, *venues):
+        raise UnknownName("venue", options.venue, venues)
+    return list(dict.fromkeys(reader.resolve(_with_venue(each, options.venue)) for each in options.symbol))
 
 
 def _with_venue(symbol: str, venue: str | None) -> str:
@@ -332,8 +371,7 @@ def _all_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespac
     timeframe: Timeframe = options.timeframe
     start = max(options.start or 0, timeframe.floor(covered.start_ms))
     end = min(covered.end_ms if options.end is None else options.end, covered.end_ms)
-    step = max(HOUR, timeframe.ms) * (BARS_AT_ONCE * timeframe.ms // HOUR // max(1, timeframe.ms // HOUR) or 1)
-    step -= step % timeframe.ms
+    step = BARS_AT_ONCE * timeframe.ms
     for piece in range(start, end, step):
         yield reader.bars(name, timeframe, piece, min(piece + step, end), now=now_ms())
 
@@ -344,10 +382,9 @@ def _backup_options(parser: argparse.ArgumentParser) -> None:
 
 def backup(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Copy the store, also while it is being recorded into."""
-    reader = SqliteReader(store_path(settings.store))
     target = Path(options.out)
-    reader.backup(target)
-    reader.close()
+    with reading(store_path(settings.store)) as reader:
+        reader.backup(target)
     size = target.stat().st_size
     return Outcome(0, f"{size:,} bytes copied to {target}", {"file": str(target), "bytes": size})
 
@@ -376,15 +413,23 @@ def _delete_options(parser: argparse.ArgumentParser) -> None:
 
 def delete(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Delete one symbol, or everything, after a confirmation."""
-    reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
-    plan = reader.deletion(options.symbol)
-    reader.close()
-    confirm = plan.phrase
-    if not options.yes:
-        names = ", ".join(map(str, plan.instruments)) or "nothing"
-        confirm = input(f"{names}: {plan.ticks:,} trades will be deleted. Type '{plan.phrase}' to go on: ")
+    with reading(store_path(settings.store), default_venue=settings.venue) as reader:
+        plan = reader.deletion(options.symbol)
+    confirm = plan.phrase if options.yes else ask(plan)
     symbol = str(plan.instruments[0]) if options.symbol else None
     return _change(settings, "delete", {"symbol": symbol, "confirm": confirm})
+
+
+def ask(plan: Deletion) -> str:
+    """Return the words that a person, or a pipe, confirms a deletion with."""
+    stdin = sys.stdin or io.StringIO()  # none at all, as in `... <&-`
+    if stdin.isatty():
+        names = ", ".join(map(str, plan.instruments)) or "nothing"
+        question = f"{names}: {plan.ticks:,} trades will be deleted. Type '{plan.phrase}' to go on: "
+        print(question, end="", file=sys.stderr, flush=True)
+    if not (line := stdin.readline()):
+        raise WrongUse(f"nothing was deleted: to confirm, give the words '{plan.phrase}', or --yes")
+    return line.strip()
 
 
 def _change(settings: Settings, name: str, arguments: dict[str, object]) -> Outcome:
@@ -427,10 +472,9 @@ def _timeframe(text: str) -> Timeframe:
 
 def _moment(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_ms(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-21T08:30:00Z") from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Settings], Outcome], Callable[[argparse.ArgumentParser], None]]]

@@ -9,6 +9,9 @@ from store import Store
 
 Arguments = Mapping[str, object]
 
+MANY_DAYS = 1e9
+"""As good as for ever; a float still holds it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -31,9 +34,7 @@ class Keep:
 
     def prune(self, store: Store, now: int) -> int:
         """Delete what is older; return how many rows went."""
-        ticks, seconds = (
-            0 if math.isinf(days) else int(now - days * DAY) for days in (self.ticks_days, self.seconds_days)
-        )
+        ticks, seconds = (int(max(0.0, now - days * DAY)) for days in (self.ticks_days, self.seconds_days))
         return store.prune(ticks_before=ticks, seconds_before=seconds) if ticks or seconds else 0
 
 
@@ -41,7 +42,8 @@ def prune(store: Store, arguments: Arguments, now: int) -> Outcome:
     """Delete trades and 1-second bars older than the given days."""
     ticks, seconds = (_days(arguments, name) for name in ("ticks_days", "seconds_days"))
     if seconds < ticks:
-        raise WrongUse(f"1-second bars ({seconds:g} days) must be kept at least as long as trades ({ticks:g} days)")
+        trades = "for ever" if math.isinf(ticks) else f"{ticks:g} days"
+        raise WrongUse(f"1-second bars must be kept at least as long as trades ({trades}), not {seconds:g} days")
     rows = Keep(ticks, seconds).prune(store, now)
     return Outcome(0, f"{rows:,} rows deleted", {"deleted": rows})
 
@@ -57,9 +59,9 @@ def _days(arguments: Arguments, name: str) -> float:
     days = arguments.get(name)
     if days is None:
         return math.inf
-    if not isinstance(days, int | float) or not days > 0:
+    if not isinstance(days, int | float) or isinstance(days, bool) or not days > 0:
         raise WrongUse(f"{name.replace('_', ' ')} must be a number above 0, not {days!r}")
-    return float(days)
+    return float(min(days, MANY_DAYS))
 
 
 WRITING: Mapping[str, Callable[[Store, Arguments, int], Outcome]] = {"prune": prune, "delete": delete}

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from time import gmtime, struct_time
@@ -11,12 +12,22 @@ from pairscope.settings import SettingsError
 BYTES = 5 * 2**20
 KEPT = 3
 HIDDEN = "***"
+LINE_BYTES = 400
+"""What a line of the log takes, generously."""
 
+_QUOTE = r"\\*[\"']"
 _SECRETS = re.compile(
-    r"(?i)(bearer\s+|(?:token|secret|password|passwd|api[-_]?key|signature)[\"']?\s*[=:]\s*[\"']?|/bot|/webhooks/[0-9]+/|://[^/\s:@]+:)"
-    r"[^\s\"'&/@,;}]+"
+    # A name and its value: token=..., "api_key": "...", (b'X-Api-Key', b'...'); a quoted value up to its closing quote.
+    r"(?P<name>(?:token|secret|password|passwd|api[-_]?key|signature|authorization)"
+    rf"(?:(?:{_QUOTE})?\s*[=:]|{_QUOTE}\s*,)\s*(?:b(?=[\"']))?)"
+    rf"(?:(?P<open>{_QUOTE})(?:(?!(?P=open)).)+|(?:(?:bearer|basic)\s+)?[^\s\"'&,;)}}\]>]+)"
+    r"|(?P<bearer>bearer\s+)[^\s\"',;)]+"
+    r"|(?P<user>://(?:[^/?\s:@]*:)?)[^/?\s@]+(?=@)"
+    r"|(?P<bot>/bot)[0-9]+:[\w-]+"
+    r"|(?P<hook>/webhooks/[0-9]+/|hooks\.slack\.com/\w+/)[\w/-]+",
+    re.IGNORECASE,
 )
-"""What stands before a secret, and the secret: bearer tokens, key=value, bot and webhook addresses, user:password@."""
+"""What stands before a secret, by name, and the secret."""
 
 
 class Redactor(logging.Formatter):
@@ -32,22 +43,31 @@ class Redactor(logging.Formatter):
 
 def redacted(text: str) -> str:
     """Return `text` with every secret replaced by three stars."""
-    return _SECRETS.sub(rf"\1{HIDDEN}", text)
+    return _SECRETS.sub(lambda found: "".join(filter(None, found.groups())) + HIDDEN, text)
 
 
-def start_log(path: Path, level: str) -> RotatingFileHandler:
-    """Write the log of this process to `path`; the returned handler ends it when removed and closed.
+class LogFile(RotatingFileHandler):
+    """A log file that, when the disk does not take it, says so in one line.
+
+    The library would print the record as it is, secrets included.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
+        sys.stderr.write(f"pairscope: {self.baseFilename} cannot be written: {sys.exception()}\n")
+
+
+def start_log(path: Path, level: str) -> LogFile:
+    """Write the log of this process to `path`; `stop_log` ends it.
 
     Raises:
         SettingsError: when the file cannot be written.
     """
     try:
-        handler = RotatingFileHandler(path, maxBytes=BYTES, backupCount=KEPT, encoding="utf-8")
+        handler = LogFile(path, maxBytes=BYTES, backupCount=KEPT, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise SettingsError(f"log_file: {path} cannot be written: {error.strerror or error}") from error
     handler.setFormatter(Redactor("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"))
-    root = logging.getLogger()
-    root.addHandler(handler)
+    logging.getLogger().addHandler(handler)
     for name in OURS:
         logging.getLogger(name).setLevel(level)
     for name in TALKATIVE:
@@ -70,7 +90,10 @@ def log_tail(path: Path, lines: int = 50) -> tuple[str, ...]:
     """Return the last lines of the log, oldest first; nothing when there is none yet."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 400 * lines))
-            return tuple(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+            start = max(0, path.stat().st_size - LINE_BYTES * lines)
+            file.seek(start)
+            text = file.read(LINE_BYTES * lines).decode("utf-8", "replace")
     except FileNotFoundError:
         return ()
+    whole = text.splitlines()[1 if start else 0 :]  # in the middle of a line, its rest tells nothing
+    return tuple(whole[-lines:])

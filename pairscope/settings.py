@@ -2,38 +2,67 @@
 
 Every key can stand in ``pairscope.toml`` as it is, in the environment as ``PAIRSCOPE_<KEY>``, and as a flag where a
 command has one. Every error is one sentence that names the key, where it stood, what it was and what is allowed.
+
+In the environment a name that is nearly one of ours is a slip, and an error; any other ``PAIRSCOPE_...`` is somebody
+else's (an orchestrator sets ``PAIRSCOPE_PORT`` beside a service of our name) and left alone.
 """
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from market import Instrument, UnknownName, WrongUse, did_you_mean
+from market import Instrument, UnknownName, WrongUse, did_you_mean, iso
 
 VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken", "simulated")
 CONFIG_FILE = "pairscope.toml"
 PREFIX = "PAIRSCOPE_"
-DEMO = {"venue": "simulated", "store": "sqlite:///demo.db"}
+DEMO: Mapping[str, object] = {"venue": "simulated", "store": "sqlite:///demo.db", "symbols": ()}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class SettingsError(WrongUse):
     """A setting that cannot be used; the message names it."""
 
 
+def moment_ms(text: str) -> int:
+    """Read a time in ISO-8601, in UTC unless it says otherwise; return epoch milliseconds.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+
+
+# ---- each reads one kind of value; ValueError says what it must be
+
+
 def _text(value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
-    raise ValueError("text")
+    raise ValueError("text that is not empty")
 
 
 def _venue(value: object) -> str:
     name = _text(value)
     if name not in VENUES:
         raise UnknownName("venue", name, VENUES)
+    return name
+
+
+def _level(value: object) -> str:
+    name = _text(value).upper()
+    if name not in LEVELS:
+        raise UnknownName("log level", name, LEVELS)
     return name
 
 
@@ -44,10 +73,21 @@ def _symbols(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
+def _moments(value: object) -> tuple[int, ...]:
+    given = value.split(",") if isinstance(value, str) else value
+    if isinstance(given, list | tuple):
+        texts = [each.isoformat() if isinstance(each, date) else each for each in given]  # TOML has dates of its own
+        try:
+            return tuple(sorted({moment_ms(text) for text in texts if text.strip()}))
+        except (ValueError, AttributeError):
+            pass
+    raise ValueError('times separated by commas, such as "2026-11-21T08:30:00Z"')
+
+
 def _whole(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         expected = f"a whole number from {low:,} to {high:,}"
-        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
             value = int(value)
         if type(value) is not int or not low <= value <= high:
             raise ValueError(expected)
@@ -59,7 +99,7 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
 def _number(value: object) -> float:
     try:
         return float(value) if isinstance(value, str | int | float) and type(value) is not bool else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
 
 
@@ -78,18 +118,23 @@ def _days(value: object) -> float:
     return days
 
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# ---- what is not plain already is written so that the same function reads it
 
 
-def _level(value: object) -> str:
-    name = _text(value).upper()
-    if name not in LEVELS:
-        raise UnknownName("log level", name, LEVELS)
-    return name
+def _days_record(days: float) -> object:
+    return "forever" if math.isinf(days) else days
 
 
-def _key(default: Any, read: Callable[[object], Any], meaning: str) -> Any:
-    return field(default=default, metadata={"read": read, "meaning": meaning})
+def _moments_record(moments: tuple[int, ...]) -> object:
+    return [iso(moment) for moment in moments]
+
+
+def _key(
+    default: Any, read: Callable[[object], Any], meaning: str, *, record: Callable[[Any], object] | None = None
+) -> Any:
+    return field(
+        default=default, metadata={"read": read, "meaning": meaning, "record": record or (lambda value: value)}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,37 +143,51 @@ class Settings:
 
     store: str = _key("sqlite:///ticks.db", _text, "where trades are kept: sqlite:///FILE")
     venue: str = _key("binance-spot", _venue, f"where trades come from: {', '.join(VENUES)}")
-    symbols: tuple[str, ...] = _key((), _symbols, "what to record, separated by commas; empty: the venue's defaults")
+    symbols: tuple[str, ...] = _key(
+        (), _symbols, "what to record, separated by commas; empty: the venue's defaults", record=list
+    )
     seed: int = _key(7, _whole(0, 2**32 - 1), "the simulated market's seed")
+    breaks: tuple[int, ...] = _key(
+        (),
+        _moments,
+        "when the simulated pair LINKUSDT/DOTUSDT breaks: times in ISO-8601, separated by commas",
+        record=_moments_record,
+    )
     commit_ms: int = _key(100, _whole(1, 10_000), "a trade waits at most this long for its commit, in milliseconds")
     commit_rows: int = _key(2_000, _whole(1, 1_000_000), "a commit is made at the latest when this many trades wait")
     queue_rows: int = _key(
         200_000, _whole(1_000, 10_000_000), "trades kept in memory while the disk does not take them; more become a gap"
     )
-    keep_ticks_days: float = _key(math.inf, _days, 'days that trades are kept, or "forever"')
-    keep_seconds_days: float = _key(math.inf, _days, 'days that 1-second bars are kept, or "forever"')
+    keep_ticks_days: float = _key(math.inf, _days, 'days that trades are kept, or "forever"', record=_days_record)
+    keep_seconds_days: float = _key(
+        math.inf, _days, 'days that 1-second bars are kept, or "forever"', record=_days_record
+    )
     disk_warn: float = _key(0.8, _share, "warn when the disk is fuller than this share")
     log_file: str = _key("pairscope.log", _text, "the log; it is rotated at 5 MB, three old ones are kept")
     log_level: str = _key("INFO", _level, f"what the log tells: {', '.join(LEVELS)}")
 
     def __post_init__(self) -> None:
         if self.keep_seconds_days < self.keep_ticks_days:
+            seconds, ticks = (_days_record(days) for days in (self.keep_seconds_days, self.keep_ticks_days))
             raise SettingsError(
-                f"keep_seconds_days ({self.keep_seconds_days:g}) is less than keep_ticks_days"
-                f" ({self.keep_ticks_days:g}): 1-second bars must be kept at least as long as the trades they index"
+                f"keep_seconds_days is {seconds}, but must be at least keep_ticks_days, which is {ticks}:"
+                " trades are found by their 1-second bars"
             )
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
         """What to record, each with its venue."""
-        return tuple(Instrument.parse(symbol, venue=self.venue) for symbol in self.symbols)
+        return tuple(dict.fromkeys(Instrument.parse(symbol, venue=self.venue) for symbol in self.symbols))
 
     def to_record(self) -> dict[str, object]:
-        """Return the settings as plain values, for the ledger of runs."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        """Return the settings as JSON can say them, for the ledger of runs; `read_settings` reads them back."""
+        return {key: each.metadata["record"](getattr(self, key)) for key, each in KEYS.items()}
 
 
 KEYS = {each.name: each for each in fields(Settings)}
+_UPPER_KEYS = [key.upper() for key in KEYS]
+ENVIRONMENT = {PREFIX + key.upper(): key for key in KEYS}
+"""Names in capitals only: Windows gives them so, and elsewhere pairscope_store is not ours."""
 
 
 def load(flags: Mapping[str, object] | None = None, *, folder: Path = Path(), demo: bool = False) -> Settings:
@@ -153,8 +212,11 @@ def read_settings(
     for key, value in config.items():
         values[key] = _value(key, value, where=f"in {CONFIG_FILE}", name=key)
     for name, text in environ.items():
-        if name.upper().startswith(PREFIX):
-            values[name[len(PREFIX) :].lower()] = _value(name[len(PREFIX) :].lower(), text, "in the environment", name)
+        if name in ENVIRONMENT:
+            key = ENVIRONMENT[name]
+            values[key] = _value(key, text, where="in the environment", name=name)
+        elif name.startswith(PREFIX) and (near := did_you_mean(name.removeprefix(PREFIX), _UPPER_KEYS)):
+            raise SettingsError(f"unknown setting {name!r} in the environment{near.replace('mean ', f'mean {PREFIX}')}")
     values |= DEMO if demo else {}
     for key, value in flags.items():
         if value is not None:
@@ -163,12 +225,14 @@ def read_settings(
     for instrument in settings.instruments:
         if instrument.venue not in VENUES:
             raise SettingsError(f"symbols: {UnknownName('venue', instrument.venue, VENUES)}")
+        if not instrument.symbol:
+            raise SettingsError(f"symbols: {str(instrument)!r} names a venue, but no symbol")
     return settings
 
 
 def _config(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors begin a file with a mark
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 
-from market import Instrument
+from market import MINUTE, Instrument
 from pairscope.sqlite.cache import FOREVER
 from pairscope.sqlite.upkeep import Upkeep
 from pairscope.sqlite.writer import Writer
@@ -23,18 +23,21 @@ DELETE_SECONDS = """
 def prune(writer: Writer, upkeep: Upkeep, instrument: Instrument, ticks_before: int, seconds_before: int) -> int:
     """Delete an instrument's older trades and 1-second bars; return how many rows went.
 
-    Both times are whole minutes, so that no kept bar has lost a part of its trades.
+    Both times are whole minutes, so that no kept bar has lost a part of its trades. The newest minute stays, however
+    old: its bar is made of its seconds, and its last trade tells where the ids go on.
     """
 
-    def refuse_older(db: sqlite3.Connection) -> tuple[int, int | None]:
+    def refuse_older(db: sqlite3.Connection) -> tuple[int, int, int | None]:
         book = upkeep.book(db, instrument)
-        book.kept_from = max(book.kept_from, ticks_before)
+        minute = max(0, book.newest - book.newest % MINUTE)
+        before = min(ticks_before, minute)
+        book.kept_from = max(book.kept_from, before)
         db.execute("UPDATE symbols SET kept_from = ? WHERE key = ?", (book.kept_from, book.key))
-        return book.key, db.execute(LAST_ID_BEFORE, (book.key, ticks_before)).fetchone()[0]
+        return book.key, minute, db.execute(LAST_ID_BEFORE, (book.key, before)).fetchone()[0]
 
-    key, last = writer.submit(refuse_older).result()
-    ticks = 0 if last is None else _delete_in_steps(writer, DELETE_TICKS, (key, last, ticks_before))
-    return ticks + _delete_in_steps(writer, DELETE_SECONDS, (key, seconds_before))
+    key, minute, last = writer.submit(refuse_older).result()
+    ticks = 0 if last is None else _delete_in_steps(writer, DELETE_TICKS, (key, last, min(ticks_before, minute)))
+    return ticks + _delete_in_steps(writer, DELETE_SECONDS, (key, min(seconds_before, minute)))
 
 
 def delete(writer: Writer, upkeep: Upkeep, instrument: Instrument, key: int) -> int:

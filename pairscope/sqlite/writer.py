@@ -99,6 +99,7 @@ class Writer:
             StoreBusy: when too much waits already.
         """
         done: Future[T] = Future()
+        done.set_running_or_notify_cancel()  # from now on nobody who waits for it can cancel it
         with self._change:
             if self._closing:
                 raise StoreError(f"{self._target.path} is closed")

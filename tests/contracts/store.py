@@ -312,6 +312,16 @@ class StoreContract:
         assert store.append([trade(5, T0 + 50_000)]).result().expired == 1
         assert list(store.bars(BTC, "1m")) == list(minutes)
 
+    def test_pruning_never_takes_the_newest_minute(self, store: Store) -> None:
+        ticks = [trade(n, T0 + n * 10_000) for n in range(63)]
+        store.append(ticks).result()
+        minutes = list(store.bars(BTC, "1m"))
+        assert store.prune(ticks_before=T0 + HOUR, seconds_before=T0 + HOUR) == 120
+        assert list(store.bars(BTC, "1m")) == minutes
+        assert store.last_ids() == {BTC: (62, ticks[-1].time_ms)}
+        store.append([trade(63, T0 + 11 * MINUTE)]).result()
+        assert store.bars(BTC, "1m").trades.tolist() == [6] * 10 + [3, 1]
+
     def test_deleting_needs_the_words_and_takes_one_symbol_only(self, store: Store) -> None:
         store.append([*walk(20), *(tick._replace(symbol="ETHUSDT") for tick in walk(30))]).result()
         plan = store.deletion("ETHUSDT")

@@ -1,0 +1,215 @@
+"""The REST API: what it answers, and whom it does not."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from ingest import Ingestor
+from market import DAY, Instrument, Tick, WrongUse
+from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes, plain
+from pairscope.feeds.replay import Replay
+from pairscope.runtime import Runtime, now_ms
+from pairscope.settings import Settings
+from store import SqliteReader, SqliteStore
+
+HERE = "http://127.0.0.1:8501"
+DAYS = 30
+
+
+@dataclass
+class Desk:
+    """An API over a store with one trade a day of one symbol."""
+
+    app: Starlette
+    store: SqliteStore
+    held: list[Runtime]
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=HERE) as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, body: Any, *, token: str | None = None, **headers: str | bytes) -> tuple[int, Any]:
+        secret = self.store.owner.token if token is None else token
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = self.request(
+            "POST", "/api/command", content=content, headers={"Authorization": f"Bearer {secret}", **headers}
+        )
+        return reply.status_code, strict(reply.text)
+
+    def trades(self) -> int:
+        return sum(each.ticks for each in self.store.check().symbols)
+
+
+def strict(text: str) -> Any:
+    """Read JSON as the standard has it, without NaN."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    store = SqliteStore(tmp_path / "x.db", clock=now_ms, commit_ms=1, address=HERE)
+    now = now_ms()
+    ticks = [Tick("simulated", "BTCUSDT", day, now - (DAYS - day) * DAY, 100.0, 1.0, None) for day in range(DAYS)]
+    store.append(ticks).result()
+    ingestor = Ingestor(Replay(instruments=[Instrument("simulated", "BTCUSDT")]), store, clock=now_ms)
+    runtime = Runtime(Settings(), store=store, reader=store, ingestor=ingestor)
+    held = [runtime]
+
+    def current() -> Runtime:
+        if not held:
+            raise WrongUse("the process is just starting")
+        return held[0]
+
+    yield Desk(Starlette(routes=api_routes(current)), store, held)
+    runtime.close()
+
+
+def test_health_is_json_without_nan(desk: Desk) -> None:
+    reply = desk.get("/api/health")
+    health = strict(reply.text)
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
+    assert {"version", "role", "feed", "store", "warnings"} <= set(health)
+    assert health["role"] == "owner"
+    assert health["feed"]["symbols"][0]["instrument"] == "simulated:BTCUSDT"
+    assert health["feed"]["symbols"][0]["last_price"] is None
+
+
+def test_symbols_tell_the_newest_trade_of_each(desk: Desk) -> None:
+    [symbol] = strict(desk.get("/api/symbols").text)
+    assert (symbol["venue"], symbol["symbol"], symbol["price"]) == ("simulated", "BTCUSDT", 100.0)
+    assert symbol["time"].endswith("Z")
+
+
+def test_no_secret_is_told(desk: Desk) -> None:
+    for path in ("/api/health", "/api/symbols", "/api/command", "/api/none"):
+        assert desk.store.owner.token not in desk.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/command", 405),
+        ("POST", "/api/health", 405),
+        ("DELETE", "/api/symbols", 405),
+        ("GET", "/api/none", 404),
+        ("GET", "/api/health/x", 404),
+        ("GET", "/", 404),
+    ],
+)
+def test_elsewhere_is_nothing(desk: Desk, method: str, path: str, status: int) -> None:
+    assert desk.request(method, path).status_code == status
+
+
+def test_a_process_that_is_just_starting_says_so(desk: Desk) -> None:
+    desk.held.clear()
+    for path in ("/api/health", "/api/symbols"):
+        reply = desk.get(path)
+        assert (reply.status_code, strict(reply.text)) == (503, {"error": "the process is just starting"})
+    assert desk.post({"command": "prune", "arguments": {}})[0] == 503
+
+
+# ------------------------------------------------------------------------------------------------ commands
+
+
+def test_a_command_with_the_token_is_run(desk: Desk) -> None:
+    asked = {"command": "prune", "arguments": {"ticks_days": 10}}
+    status, outcome = desk.post(asked)
+    assert (status, outcome["exit"], outcome["values"]) == (200, 0, {"deleted": 20})
+    assert desk.trades() == 10
+
+
+def test_a_command_that_is_wrong_use_answers_with_its_exit_code(desk: Desk) -> None:
+    status, outcome = desk.post({"command": "delete", "arguments": {"symbol": "BTCUSTD"}})
+    assert (status, outcome["exit"]) == (200, 2)
+    assert "did you mean BTCUSDT?" in outcome["text"]
+    status, outcome = desk.post({"command": "ingest", "arguments": {}})
+    assert (status, outcome["exit"]) == (200, 2)
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "x" * 10_000])
+def test_without_the_token_nothing_is_run(desk: Desk, token: str) -> None:
+    status, said = desk.post({"command": "prune", "arguments": {"ticks_days": 1}}, token=token)
+    assert (status, said) == (401, {"error": "this needs the token of the store's lock file"})
+    assert desk.request("POST", "/api/command", content=b"{}").status_code == 401
+    assert desk.trades() == DAYS
+
+
+@pytest.mark.parametrize("scheme", ["Basic {}", "bearer {}", "{}", "Bearer  {}", "Bearer\t{}", "Bearer {}é"])
+def test_the_token_counts_only_as_it_is_meant(desk: Desk, scheme: str) -> None:
+    header = scheme.format(desk.store.owner.token).encode()
+    status, _ = desk.post({"command": "prune", "arguments": {"ticks_days": 1}}, Authorization=header)
+    assert (status, desk.trades()) == (401, DAYS)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "", "[", "0.0.0.0:8501"]
+)
+def test_a_page_whose_name_was_made_to_lead_here_runs_nothing(desk: Desk, host: str) -> None:
+    status, said = desk.post({"command": "prune", "arguments": {"ticks_days": 1}}, Host=host)
+    assert (status, said) == (403, {"error": "commands are taken on the loopback address only"})
+    assert desk.trades() == DAYS
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:9", "localhost:8501", "[::1]:8501", "[::1]"])
+def test_the_names_of_this_machine_are_known(desk: Desk, host: str) -> None:
+    assert desk.post({"command": "prune", "arguments": {"ticks_days": 99}}, Host=host)[0] == 200
+
+
+BAD_BODIES = [
+    *(b"", b"x", b"[]", b"5", b"null", b'"prune"', b"\xff\xfe", b"[" * 50_000, b'{"command": "prune"}'),
+    *(b'{"arguments": {}}', b'{"command": null, "arguments": {}}', b'{"command": ["prune"], "arguments": {}}'),
+    *(b'{"command": "prune", "arguments": []}', b'{"command": "prune", "arguments": [["ticks_days", 1]]}'),
+]
+
+
+@pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: body[:40])
+def test_a_body_that_is_no_command_is_told_what_one_is(desk: Desk, body: bytes) -> None:
+    status, said = desk.post(body)
+    assert status == 400
+    assert said["error"].startswith('expected {"command": NAME, "arguments": {...}}')
+    assert desk.trades() == DAYS
+
+
+@pytest.mark.parametrize("size", [MAX_COMMAND_BYTES + 1, READ_AT_MOST * 2])
+def test_a_body_that_is_too_large_is_refused(desk: Desk, size: int) -> None:
+    whole = json.dumps({"command": "prune", "arguments": {"ticks_days": 1}}).encode()
+    status, said = desk.post(whole + b" " * size)
+    assert status == 400
+    assert "of 65,536 bytes at most" in said["error"]
+    assert desk.trades() == DAYS
+
+
+def test_a_viewer_takes_no_commands(desk: Desk) -> None:
+    reader = SqliteReader(desk.store.path)
+    desk.held[0] = Runtime(Settings(), store=None, reader=reader, ingestor=None)
+    assert desk.post({"command": "prune", "arguments": {"ticks_days": 1}})[0] == 401
+    assert strict(desk.get("/api/health").text)["role"] == "viewer"
+    reader.close()
+
+
+# --------------------------------------------------------------------------------------------- plain values
+
+
+def test_results_become_what_json_can_say() -> None:
+    nested = {"a": float("nan"), 5: [float("inf"), -float("inf"), 1.5], "i": Instrument("v", "S"), "t": (1, None, True)}
+    assert plain(nested) == {"a": None, "5": [None, None, 1.5], "i": "v:S", "t": [1, None, True]}
+    settings = plain(replace(Settings(), symbols=("A",)))
+    assert (settings["symbols"], settings["keep_ticks_days"]) == (["A"], None)
+    assert json.dumps(settings, allow_nan=False)

@@ -1,0 +1,180 @@
+"""Commands that change a store, wherever they run, and their way to the process that owns it."""
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market import DAY, Tick
+from pairscope.commands import WRITING, Keep, Outcome, perform
+from pairscope.handover import hand_over
+from store import Owner, SqliteStore, StoreError
+
+NOW = 1_700_000_040_000 + 30 * DAY
+BTC, ETH = "binance-spot:BTCUSDT", "binance-spot:ETHUSDT"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store with one trade a day of two symbols, for 30 days up to now."""
+    opened = SqliteStore(tmp_path / "x.db", clock=lambda: NOW, commit_ms=1)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        days = [Tick("binance-spot", symbol, day, NOW - (30 - day) * DAY, 100.0, 1.0, "buy") for day in range(31)]
+        opened.append(days).result()
+    yield opened
+    opened.close()
+
+
+def run(store: SqliteStore, name: str, **arguments: object) -> Outcome:
+    return perform(store, name, arguments, now=NOW)
+
+
+def count(store: SqliteStore) -> dict[str, int]:
+    return {str(each.instrument): each.ticks for each in store.check().symbols}
+
+
+# --------------------------------------------------------------------------------------------------- prune
+
+
+def test_prune_keeps_the_days_that_were_asked_for(store: SqliteStore) -> None:
+    outcome = run(store, "prune", ticks_days=10)
+    assert outcome == Outcome(0, "40 rows deleted", {"deleted": 40})
+    assert count(store) == {BTC: 11, ETH: 11}
+    assert len(store.bars(BTC, "1s")) == 31
+    run(store, "prune", ticks_days=5, seconds_days=20)
+    assert len(store.bars(BTC, "1s")) == 21
+    assert len(store.bars(BTC, "1m")) == 31
+
+
+@pytest.mark.parametrize("days", [None, math.inf, 1e300, 10**400, 1e9, 40])
+def test_prune_of_more_days_than_there_are_deletes_nothing(store: SqliteStore, days: Any) -> None:
+    assert run(store, "prune", ticks_days=days).values == {"deleted": 0}
+    assert count(store) == {BTC: 31, ETH: 31}
+
+
+@pytest.mark.parametrize("days", [0, -1, math.nan, True, "5", [5], -(10**400)])
+def test_prune_of_no_number_of_days_is_wrong_use(store: SqliteStore, days: Any) -> None:
+    outcome = run(store, "prune", ticks_days=days)
+    assert (outcome.exit, outcome.values) == (2, {})
+    assert outcome.text == f"ticks days must be a number above 0, not {days!r}"
+    assert count(store) == {BTC: 31, ETH: 31}
+
+
+def test_bars_are_kept_at_least_as_long_as_the_trades_that_they_index(store: SqliteStore) -> None:
+    wanted = "1-second bars must be kept at least as long as trades ({}), not 5 days"
+    assert run(store, "prune", ticks_days=9, seconds_days=5) == Outcome(2, wanted.format("9 days"), {})
+    assert run(store, "prune", seconds_days=5) == Outcome(2, wanted.format("for ever"), {})
+
+
+def test_what_is_kept_for_ever_costs_housekeeping_nothing(store: SqliteStore) -> None:
+    assert Keep(math.inf, math.inf).prune(store, NOW) == 0
+    assert Keep(1.0, math.inf).prune(store, NOW) == 58
+
+
+# -------------------------------------------------------------------------------------------------- delete
+
+
+def test_delete_needs_the_words_and_takes_only_what_they_say(store: SqliteStore) -> None:
+    assert run(store, "delete", symbol=BTC, confirm=f"delete {BTC}") == Outcome(0, "31 trades deleted", {"deleted": 31})
+    assert count(store) == {ETH: 31}
+    assert run(store, "delete", symbol=None, confirm="delete everything").values == {"deleted": 31}
+    assert count(store) == {}
+
+
+@pytest.mark.parametrize("confirm", [None, "", "yes", "delete everything ", "delete binance-spot:ETHUSDT", True, 5])
+def test_other_words_delete_nothing(store: SqliteStore, confirm: object) -> None:
+    for symbol in (BTC, *([None] if confirm != "delete everything" else [])):
+        outcome = run(store, "delete", symbol=symbol, confirm=confirm)
+        assert outcome.exit == 2
+        assert outcome.text.startswith("nothing was deleted: to confirm, give the words 'delete ")
+    assert count(store) == {BTC: 31, ETH: 31}
+
+
+def test_a_symbol_that_is_not_there_is_told_with_the_nearest(store: SqliteStore) -> None:
+    outcome = run(store, "delete", symbol="BTCUSTD", confirm="x")
+    assert (outcome.exit, outcome.values) == (2, {})
+    assert outcome.text == "unknown symbol 'BTCUSTD' (did you mean BTCUSDT?); known: BTCUSDT, ETHUSDT"
+
+
+@pytest.mark.parametrize("name", ["", "ingest", "perform", "__class__", "PRUNE"])
+def test_only_writing_commands_can_be_handed_over(store: SqliteStore, name: str) -> None:
+    assert run(store, name) == Outcome(2, f"{name!r} is not a command that can be handed over", {})
+    assert set(WRITING) == {"prune", "delete"}
+
+
+# ----------------------------------------------------------------------------------------------- hand-over
+
+
+@contextmanager
+def owner(status: int, body: bytes) -> Iterator[tuple[Owner, list[Any]]]:
+    """An owner that gives one answer, and notes what it was asked."""
+    asked: list[Any] = []
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append((self.path, self.headers["Authorization"], content))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield Owner(4711, f"http://127.0.0.1:{server.server_port}/base", "t0ken"), asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_command_goes_to_the_owner_and_its_answer_comes_back() -> None:
+    outcome = Outcome(1, "no room", {"deleted": 0})
+    with owner(200, json.dumps(outcome.to_record()).encode()) as (address, asked):
+        assert hand_over(address, "prune", {"ticks_days": 3.0}) == outcome
+    assert asked == [("/base/api/command", "Bearer t0ken", {"command": "prune", "arguments": {"ticks_days": 3.0}})]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (401, b'{"error": "this needs the token"}', "did not run the command: this needs the token"),
+        (503, b'{"error": "just starting"}', "did not run the command: just starting"),
+        (200, b"[]", r"did not run the command: \[\]"),
+        (200, b'{"exit": 0}', "did not run the command"),
+        (200, b'{"exit": 0, "text": "", "values": {}, "more": 1}', "did not run the command"),
+        (200, b"<html>", "did not answer"),
+        (200, b"", "did not answer"),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error_that_names_the_owner(status: int, body: bytes, why: str) -> None:
+    with owner(status, body) as (address, _), pytest.raises(StoreError, match=f"^process 4711.*{why}"):
+        hand_over(address, "prune", {})
+
+
+def test_an_owner_that_does_not_listen_is_named() -> None:
+    with owner(200, b"") as (address, _):
+        pass
+    with pytest.raises(StoreError, match=r"^process 4711 at http://127\.0\.0\.1:\d+/base .* did not answer$"):
+        hand_over(address, "prune", {})
+
+
+def test_an_owner_without_an_address_takes_no_commands() -> None:
+    with pytest.raises(StoreError, match=r"^process 4711 records into the store and takes no commands: stop it first$"):
+        hand_over(Owner(4711, None, ""), "prune", {})
+
+
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.1:80", "http://example.com", "https://127.0.0.1", "", "x", "http://"]
+)
+def test_the_token_leaves_this_machine_under_no_address(address: str) -> None:
+    with pytest.raises(StoreError, match=r"which is not this machine$") as caught:
+        hand_over(Owner(4711, address, "t0ken"), "prune", {})
+    assert "t0ken" not in str(caught.value)
