@@ -32,6 +32,9 @@ DAY = 24 * HOUR
 MAX_ID = 2**63 - 1
 """The largest trade id that a store can hold (a signed 64-bit integer)."""
 
+EARLIEST_MS = 631_152_000_000
+"""1990: anything earlier is seconds taken for milliseconds, or worse."""
+
 Side = Literal["buy", "sell"]
 """The side of the taker, the one who crossed the spread."""
 
@@ -114,10 +117,12 @@ def flaw(tick: Tick, *, latest_ms: int) -> str | None:
         return "quantity is not a positive number"
     if type(tick.trade_id) is not int or not 0 <= tick.trade_id <= MAX_ID:
         return "trade id is not an integer from 0 to 2**63 - 1"
-    if type(tick.time_ms) is not int or tick.time_ms <= 0:
-        return "time is not in epoch milliseconds"
+    if type(tick.time_ms) is not int or tick.time_ms < EARLIEST_MS:
+        return "time is not in epoch milliseconds, or before 1990"
     if tick.time_ms > latest_ms:
         return "time is in the future"
+    if tick.side not in ("buy", "sell", None):
+        return "side is neither buy nor sell"
     return None
 
 

@@ -34,7 +34,7 @@ from market import (
 )
 from pairscope.sqlite.cache import FOREVER, BarCache, Read
 from pairscope.sqlite.database import Database
-from pairscope.sqlite.deleting import delete, prune
+from pairscope.sqlite.deleting import delete, prune, unfinished_deletions
 from pairscope.sqlite.errors import (
     StoreBusy,
     StoreDamaged,
@@ -51,6 +51,7 @@ from pairscope.sqlite.reading import (
     NEWEST_SECOND,
     extent,
     mark_forming,
+    next_traded,
     read_bars,
     read_gaps,
     read_ticks,
@@ -239,7 +240,7 @@ def store_path(url: str) -> Path:
         StoreUnusable: for anything but ``sqlite:///FILE``.
     """
     scheme, found, name = url.partition("sqlite:///")
-    if scheme or not found or not name:
+    if scheme or not found or not name or name == ":memory:":
         raise StoreUnusable(f"the store's address {url!r} must be sqlite:///FILE, such as sqlite:///ticks.db")
     return Path(name)
 
@@ -265,10 +266,9 @@ class SqliteReader:
                 raise StoreUnusable(f"{path} is of an older version: start Pairscope on it once to update it")
 
     def _prepare(self, path: Path, default_venue: str) -> None:
-        self.path = path
+        self.path = path.resolve()  # one name for one file: its lock lies beside it
         self._default_venue = default_venue
-        self._readers = Readers(path)
-        self._keys: dict[Instrument, int] = {}
+        self._readers = Readers(self.path)
 
     @property
     def owner(self) -> Owner | None:
@@ -277,8 +277,7 @@ class SqliteReader:
 
     def instruments(self) -> tuple[Instrument, ...]:
         with self._readers.snapshot() as db:
-            self._keys = known_symbols(db)
-        return tuple(self._keys)
+            return tuple(known_symbols(db))
 
     def resolve(self, symbol: str | Instrument) -> Instrument:
         """Return what a symbol means: a bare one the only venue that has it, else the default venue.
@@ -286,25 +285,23 @@ class SqliteReader:
         Raises:
             UnknownName: when the store has no such symbol.
         """
+        with self._readers.snapshot() as db:
+            return self._find(db, symbol)[1]
+
+    def _find(self, db: sqlite3.Connection, symbol: str | Instrument) -> tuple[int, Instrument]:
+        """Return the key and the full name of a symbol; keys are looked up anew in each snapshot."""
         asked = Instrument.parse(symbol, venue="") if isinstance(symbol, str) else symbol
-        if asked in self._keys:
-            return asked
-        known = self.instruments()
-        if asked.venue:
-            fitting = [each for each in known if each == asked]
-        else:
-            fitting = [each for each in known if each.symbol == asked.symbol]
+        known = known_symbols(db)
+        if asked in known:
+            return known[asked], asked
+        fitting = [] if asked.venue else [each for each in known if each.symbol == asked.symbol]
         if len(fitting) > 1:
             fitting = [each for each in fitting if each.venue == self._default_venue]
             if not fitting:
                 raise WrongUse(f"several venues have {symbol}: write one as VENUE:{symbol}")
         if not fitting:
             raise UnknownName("symbol", str(symbol), [str(each) if asked.venue else each.symbol for each in known])
-        return fitting[0]
-
-    def _key(self, symbol: str | Instrument) -> tuple[int, Instrument]:
-        instrument = self.resolve(symbol)
-        return self._keys[instrument], instrument
+        return known[fitting[0]], fitting[0]
 
     def bars(
         self,
@@ -315,9 +312,10 @@ class SqliteReader:
         *,
         now: int | None = None,
     ) -> Bars:
-        instrument = self.resolve(symbol)
         # Read before the bars: a trade that is committed in between must not make a half-read bar look closed.
-        newest = self._newest(instrument)
+        with self._readers.snapshot() as db:
+            key, instrument = self._find(db, symbol)
+            newest = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
         bars = self._window(instrument, Timeframe.parse(timeframe), start or 0, FOREVER if end is None else end)
         return mark_forming(bars, newest, now)
 
@@ -325,52 +323,45 @@ class SqliteReader:
         return self._read_bars(instrument, timeframe, start, end).bars
 
     def _read_bars(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Read:
-        key, _ = self._key(instrument)
         with self._readers.snapshot() as db:
-            return read_bars(db, key, instrument, timeframe, start, end)
-
-    def _newest(self, instrument: Instrument) -> int | None:
-        key, _ = self._key(instrument)
-        with self._readers.snapshot() as db:
-            newest: int | None = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
-        return newest
+            return read_bars(db, self._find(db, instrument)[0], instrument, timeframe, start, end)
 
     def ticks(
         self, symbol: str | Instrument, start: int | None = None, end: int | None = None
     ) -> Iterator[Sequence[Tick]]:
         """Yield the trades of ``[start, end)`` in the order of time, in batches of ten minutes at most."""
-        key, instrument = self._key(symbol)
         with self._readers.snapshot() as db:
+            key, instrument = self._find(db, symbol)
             span = extent(db, key)
         if span is None:
             return
         begin, stop = max(start or 0, span[0]), span[1] if end is None else min(end, span[1])
-        for batch_start in range(begin, stop, TICKS_AT_ONCE_MS):
+        while begin < stop:
+            until = min(begin + TICKS_AT_ONCE_MS, stop)
             with self._readers.snapshot() as db:
-                batch = read_ticks(db, key, instrument, batch_start, min(batch_start + TICKS_AT_ONCE_MS, stop))
+                key, _ = self._find(db, instrument)
+                batch = read_ticks(db, key, instrument, begin, until)
+                begin = until if batch else next_traded(db, key, until)
             if batch:
                 yield batch
 
     def latest(self) -> dict[Instrument, Tick]:
         newest = {}
-        for instrument in self.instruments():
-            key, _ = self._key(instrument)
-            with self._readers.snapshot() as db:
+        with self._readers.snapshot() as db:
+            for instrument, key in known_symbols(db).items():
                 second = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
                 ticks = [] if second is None else read_ticks(db, key, instrument, second, second + SECOND)
-            if ticks:
-                newest[instrument] = ticks[-1]
+                if ticks:
+                    newest[instrument] = ticks[-1]
         return newest
 
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
-        key, _ = self._key(symbol)
         with self._readers.snapshot() as db:
-            return measure_coverage(db, key, start, end)
+            return measure_coverage(db, self._find(db, symbol)[0], start, end)
 
     def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
-        key = None if symbol is None else self._key(symbol)[0]
         with self._readers.snapshot() as db:
-            return read_gaps(db, key, state)
+            return read_gaps(db, None if symbol is None else self._find(db, symbol)[0], state)
 
     def last_ids(self) -> dict[Instrument, tuple[int, int]]:
         with self._readers.snapshot() as db:
@@ -396,10 +387,11 @@ class SqliteReader:
             return read_labels(db)
 
     def deletion(self, symbol: str | Instrument | None) -> Deletion:
-        instruments = self.instruments() if symbol is None else (self.resolve(symbol),)
-        phrase = "delete everything" if symbol is None else f"delete {instruments[0]}"
         with self._readers.snapshot(deadline=math.inf) as db:
-            ticks = sum(tick_totals(db, self._keys[each])[0] for each in instruments)
+            known = known_symbols(db)
+            instruments = tuple(known) if symbol is None else (self._find(db, symbol)[1],)
+            ticks = sum(tick_totals(db, known[each])[0] for each in instruments)
+        phrase = "delete everything" if symbol is None else f"delete {instruments[0]}"
         return Deletion(instruments, ticks, phrase)
 
     def backup(self, target: Path) -> None:
@@ -419,18 +411,15 @@ class SqliteReader:
             db.close()
 
     def check(self) -> Check:
-        """Read everything there is, and tell what was found; a damaged file is an answer, not an error."""
-        try:
-            instruments = self.instruments()
+        try:  # a damaged file is an answer, not an error
             with self._readers.snapshot(deadline=math.inf) as db:
                 faults = [row[0] for row in db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-                symbols = tuple(self._check_symbol(db, each) for each in instruments)
+                symbols = tuple(self._check_symbol(db, key, each) for each, key in known_symbols(db).items())
             return Check(symbols, tuple(faults), self.reject_counts())
         except StoreDamaged as error:
             return Check((), (str(error),), {})
 
-    def _check_symbol(self, db: sqlite3.Connection, instrument: Instrument) -> SymbolCheck:
-        key = self._keys[instrument]
+    def _check_symbol(self, db: sqlite3.Connection, key: int, instrument: Instrument) -> SymbolCheck:
         ticks, first, last, first_id, last_id = tick_totals(db, key)
         return SymbolCheck(
             instrument=instrument,
@@ -446,14 +435,12 @@ class SqliteReader:
         )
 
     def size(self) -> Size:
-        """Tell how much room the store takes, and how much the disk has."""
         disk = shutil.disk_usage(self.path.absolute().parent)
         files = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal")]
         database, journal = (file.stat().st_size if file.exists() else 0 for file in files)
         return Size(database, journal, disk.free, disk.total)
 
     def close(self) -> None:
-        """Let go of the store."""
         self._readers.renew()
 
 
@@ -489,26 +476,36 @@ class SqliteStore(SqliteReader):
         self._prepare(path, default_venue)
         self._clock = clock
         self._cache = BarCache(self._read_bars)
-        self._lock = StoreLock(path, address=address)
+        self._run: tuple[int, Callable[[sqlite3.Connection], int]] | None = None
+        self._lock = StoreLock(self.path, address=address)
         try:
-            self._database = Database(path, clock=clock, on_change=self._cache.changed, on_replaced=self._replaced)
+            self._database = Database(
+                self.path,
+                clock=clock,
+                on_change=self._cache.changed,
+                on_replacing=self._readers.renew,
+                on_replaced=self._begin_anew,
+            )
         except BaseException:
             self._lock.release()
             raise
         self._writer = Writer(self._database, delay_ms=commit_ms, max_rows=commit_rows, queue_rows=queue_rows)
+        for instrument in unfinished_deletions(self._database.connection()):
+            delete(self._writer, self._database.upkeep, instrument)
 
     @property
     def owner(self) -> Owner:
-        """This process."""
         return self._lock.owner
 
     def _window(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
         return self._cache.bars(instrument, timeframe, start, end)
 
-    def _replaced(self) -> None:
+    def _begin_anew(self) -> None:
+        """Forget what was read of the damaged file, and enter the present run into the new one."""
         self._readers.renew()
-        self._keys = {}
         self._cache.clear()
+        if self._run:
+            self._writer.submit(self._run[1])
 
     def append(self, ticks: Sequence[Tick], *, holes: Sequence[Hole] = ()) -> "Future[Appended]":
         """Store trades, and open a gap for each hole before them: all together or not at all.
@@ -554,9 +551,14 @@ class SqliteStore(SqliteReader):
 
     def begin_run(self, *, version: str, label: Label, settings: Mapping[str, object]) -> "Future[int]":
         started = self._clock()
-        return self._writer.submit(
-            lambda db: insert_run(db, started=started, version=version, label=label, settings=settings)
-        )
+
+        def work(db: sqlite3.Connection) -> int:
+            key = self._run[0] if self._run else None
+            key = insert_run(db, key=key, started=started, version=version, label=label, settings=settings)
+            self._run = (key, work)
+            return key
+
+        return self._writer.submit(work)
 
     def end_run(self, key: int) -> "Future[None]":
         return self._writer.submit(lambda db: end_run(db, key, self._clock()))
@@ -579,8 +581,8 @@ class SqliteStore(SqliteReader):
         if confirm != deletion.phrase:
             raise WrongUse(f"nothing was deleted: to confirm, give the words {deletion.phrase!r}, not {confirm!r}")
         upkeep = self._database.upkeep
-        gone = sum(delete(self._writer, upkeep, each, self._keys[each]) for each in deletion.instruments)
-        self._replaced()
+        gone = sum(delete(self._writer, upkeep, each) for each in deletion.instruments)
+        self._cache.clear()
         return gone
 
     def status(self) -> StoreStatus:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from market import (
     DAY,
+    EARLIEST_MS,
     HOUR,
     MAX_ID,
     MINUTE,
@@ -121,7 +122,7 @@ SOUND = Tick("binance-spot", "BTCUSDT", 1, T0, 100.0, 0.5, "buy")
         SOUND._replace(trade_id=0),
         SOUND._replace(trade_id=MAX_ID),
         SOUND._replace(price=5e-324, qty=1e300),
-        SOUND._replace(time_ms=1),
+        SOUND._replace(time_ms=EARLIEST_MS),
         SOUND._replace(price=np.float64(3.5)),
     ],
 )

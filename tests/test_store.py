@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from market import WrongUse
+from market import UnknownName, WrongUse
 from pairscope.files import read_ticks
+from pairscope.sqlite.cache import FOREVER
+from pairscope.sqlite.survey import HIGHEST_IDS
 from store import SqliteReader, SqliteStore, StoreBusy, StoreError, StoreHeld, StoreUnusable, find_owner, store_path
 from tests.contracts.store import BTC, T0, OpenStore, StoreContract, assert_bars, expected, trade, walk
 
@@ -55,6 +57,50 @@ def test_the_lock_names_its_owner_to_its_user_only(tmp_path: Path) -> None:
     assert find_owner(tmp_path / "one.db") == store.owner
     store.close()
     assert find_owner(tmp_path / "one.db") is None
+
+
+def test_a_link_to_a_store_is_the_same_store(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "real.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "real.db")
+    with pytest.raises(StoreHeld):
+        open_sqlite(tmp_path / "link.db")
+    assert find_owner(tmp_path / "link.db") == store.owner
+    store.close()
+
+
+def test_a_reader_never_takes_one_symbol_for_another_that_was_deleted(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    store.append([trade(1, T0, 1.0, symbol="DOGE")]).result()
+    reader = SqliteReader(tmp_path / "one.db")
+    assert reader.bars("DOGE", "1s").close.tolist() == [1.0]
+    store.delete("DOGE", confirm="delete binance-spot:DOGE")
+    store.append([trade(1, T0, 3_000.0, symbol="ETH")]).result()
+    with pytest.raises(UnknownName):
+        reader.bars("DOGE", "1s")
+    assert reader.bars("ETH", "1s").close.tolist() == [3_000.0]
+    reader.close()
+    store.close()
+
+
+def test_a_deletion_that_was_cut_off_is_ended_at_the_next_start(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    store.append(walk(1_000)).result()
+    store._writer.submit(lambda db: db.execute("UPDATE symbols SET kept_from = ?", (FOREVER,))).result()
+    store._writer.submit(lambda db: db.execute("DELETE FROM ticks WHERE trade_id < 400")).result()
+    store.close()
+    store = open_sqlite(tmp_path / "one.db")
+    assert store.instruments() == ()
+    store.append(walk(50)).result()
+    assert_bars(store, walk(50), "1s")
+    store.close()
+
+
+def test_finding_the_last_ids_does_not_read_the_trades(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path / "one.db")
+    with store._readers.snapshot() as db:
+        plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + HIGHEST_IDS)]
+    assert not any("SCAN ticks" in step for step in plan), plan
+    store.close()
 
 
 def test_a_reader_beside_the_writer_sees_what_is_committed(tmp_path: Path) -> None:

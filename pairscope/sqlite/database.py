@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from market import Instrument
-from pairscope.sqlite.schema import open_database
+from pairscope.sqlite.schema import open_database, set_aside
 from pairscope.sqlite.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class Database:
         *,
         clock: Callable[[], int],
         on_change: Callable[[Instrument, int], None],
+        on_replacing: Callable[[], None],
         on_replaced: Callable[[], None],
     ) -> None:
         """Open or create the database.
@@ -33,6 +34,7 @@ class Database:
             path: the file.
             clock: gives the time, in epoch milliseconds.
             on_change: told, after each commit, from which time on an instrument's bars changed.
+            on_replacing: told before a damaged file is looked at anew, so that its readers let go of it.
             on_replaced: told when a damaged file was set aside and a new one begun.
         """
         self.path = str(path)
@@ -41,22 +43,30 @@ class Database:
         self._file = path
         self._clock = clock
         self._on_change = on_change
+        self._on_replacing = on_replacing
         self._on_replaced = on_replaced
-        self._db = self._open()
+        self._db: sqlite3.Connection | None = self._open()
+
+    def _stamp(self) -> str:
+        return datetime.fromtimestamp(self._clock() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
 
     def _open(self) -> sqlite3.Connection:
-        stamp = datetime.fromtimestamp(self._clock() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-        opened = open_database(self._file, stamp=stamp)
+        opened = open_database(self._file, stamp=self._stamp())
         if opened.set_aside:
-            self.set_aside += (opened.set_aside,)
-            log.error("%s was damaged: set aside as %s, a new one is begun", self._file, opened.set_aside.name)
+            self._put_aside(opened.set_aside)
         return opened.db
 
+    def _put_aside(self, name: Path) -> None:
+        self.set_aside += (name,)
+        log.error("%s was damaged: set aside as %s, a new one is begun", self._file, name.name)
+
     def connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = self._open()
         return self._db
 
     def before_commit(self) -> None:
-        self.upkeep.save(self._db)
+        self.upkeep.save(self.connection())
 
     def after_commit(self) -> None:
         for instrument, time in self.upkeep.take_touched():
@@ -65,12 +75,19 @@ class Database:
     def after_rollback(self) -> None:
         self.upkeep.forget()
 
-    def replace_damaged(self) -> None:
-        """Open the file anew, which sets it aside when it is damaged indeed."""
-        self._db.close()
+    def replace_damaged(self, *, certain: bool) -> None:
+        """Open the file anew, which sets it aside if it is seen to be damaged, or in any case if that is certain."""
+        before = self.set_aside
+        self._on_replacing()
         self.upkeep.forget()
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if certain:
+            self._put_aside(set_aside(self._file, self._stamp()))
         self._db = self._open()
-        self._on_replaced()
+        if self.set_aside != before:
+            self._on_replaced()
 
     def journal_bytes(self) -> int:
         """Return the size of the journal."""
@@ -83,13 +100,15 @@ class Database:
         """Empty the journal when it has grown, without waiting for readers that still need it."""
         if self.journal_bytes() < JOURNAL_LIMIT:
             return
-        self._db.execute("PRAGMA busy_timeout=20")
+        db = self.connection()
+        db.execute("PRAGMA busy_timeout=20")
         try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.OperationalError as error:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
             log.info("%s: the journal cannot be emptied yet: %s", self._file, error)
         finally:
-            self._db.execute("PRAGMA busy_timeout=250")
+            db.execute("PRAGMA busy_timeout=250")
 
     def close(self) -> None:
-        self._db.close()
+        if self._db is not None:
+            self._db.close()

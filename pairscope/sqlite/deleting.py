@@ -11,7 +11,7 @@ from pairscope.sqlite.writer import Writer
 ROWS_AT_ONCE = 5_000
 """Rows deleted in one transaction."""
 
-LAST_ID_BEFORE = "SELECT max(last_id) FROM bars_1s WHERE symbol = ? AND time < ?"
+LAST_ID_BETWEEN = "SELECT max(last_id) FROM bars_1s WHERE symbol = ? AND time >= ? AND time < ?"
 DELETE_TICKS = """
     DELETE FROM ticks WHERE symbol = ?1 AND trade_id IN (
         SELECT trade_id FROM ticks WHERE symbol = ?1 AND trade_id <= ?2 AND time < ?3 ORDER BY trade_id LIMIT ?4)"""
@@ -33,18 +33,41 @@ def prune(writer: Writer, upkeep: Upkeep, instrument: Instrument, ticks_before: 
         before = min(ticks_before, minute)
         book.kept_from = max(book.kept_from, before)
         db.execute("UPDATE symbols SET kept_from = ? WHERE key = ?", (book.kept_from, book.key))
-        return book.key, minute, db.execute(LAST_ID_BEFORE, (book.key, before)).fetchone()[0]
+        pruned_to = db.execute("SELECT pruned_to FROM symbols WHERE key = ?", (book.key,)).fetchone()[0]
+        return book.key, minute, db.execute(LAST_ID_BETWEEN, (book.key, pruned_to, before)).fetchone()[0]
 
     key, minute, last = writer.submit(refuse_older).result()
-    ticks = 0 if last is None else _delete_in_steps(writer, DELETE_TICKS, (key, last, min(ticks_before, minute)))
+    before = min(ticks_before, minute)
+    ticks = 0 if last is None else _delete_in_steps(writer, DELETE_TICKS, (key, last, before))
+    writer.submit(lambda db: db.execute("UPDATE symbols SET pruned_to = ? WHERE key = ?", (before, key))).result()
     return ticks + _delete_in_steps(writer, DELETE_SECONDS, (key, min(seconds_before, minute)))
 
 
-def delete(writer: Writer, upkeep: Upkeep, instrument: Instrument, key: int) -> int:
-    """Delete all of an instrument; return how many trades went."""
+def delete(writer: Writer, upkeep: Upkeep, instrument: Instrument) -> int:
+    """Delete all of an instrument; return how many trades went.
+
+    From the first step on no trade of it is taken; when the process ends in between, the next one goes on with it.
+    """
+
+    def begin(db: sqlite3.Connection) -> int:
+        book = upkeep.book(db, instrument)
+        book.kept_from = FOREVER
+        book.gaps.clear()
+        db.execute("UPDATE symbols SET kept_from = ? WHERE key = ?", (FOREVER, book.key))
+        db.execute("DELETE FROM gaps WHERE symbol = ?", (book.key,))
+        return book.key
+
+    key = writer.submit(begin).result()
     gone = _delete_in_steps(writer, DELETE_TICKS, (key, 2**63 - 1, FOREVER))
     _delete_in_steps(writer, DELETE_SECONDS, (key, FOREVER))
     return gone + writer.submit(_forget(upkeep, instrument, key)).result()
+
+
+def unfinished_deletions(db: sqlite3.Connection) -> list[Instrument]:
+    """Return what a process began to delete and did not end."""
+    return [
+        Instrument(*name) for name in db.execute("SELECT venue, symbol FROM symbols WHERE kept_from = ?", (FOREVER,))
+    ]
 
 
 def _delete_in_steps(writer: Writer, statement: str, values: tuple[object, ...]) -> int:

@@ -84,6 +84,8 @@ def passing_trouble(error: Exception) -> str | None:
 
 def translate(error: Exception, path: str) -> StoreError:
     """Turn SQLite's error into ours, naming the file."""
+    if isinstance(error, StoreError):
+        return error
     if is_damage(error):
         return StoreDamaged(f"{path} is damaged ({error}); `python -m pairscope check` tells more")
     if _code(error) == sqlite3.SQLITE_INTERRUPT:

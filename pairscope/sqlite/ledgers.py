@@ -37,13 +37,12 @@ def count_rejects(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def insert_run(
-    db: sqlite3.Connection, *, started: int, version: str, label: Label, settings: Mapping[str, object]
+    db: sqlite3.Connection, *, key: int | None, started: int, version: str, label: Label, settings: Mapping[str, object]
 ) -> int:
-    """Note that recording begins; return the run's key."""
-    row = (started, version, label, json.dumps(settings, default=str))
-    return int(
-        db.execute("INSERT INTO runs (started, version, label, settings) VALUES (?, ?, ?, ?)", row).lastrowid or 0
-    )
+    """Note that recording begins; return the run's key, a new one unless it is given."""
+    row = (key, started, version, label, json.dumps(settings, default=str))
+    insert = "INSERT INTO runs (key, started, version, label, settings) VALUES (?, ?, ?, ?, ?)"
+    return int(db.execute(insert, row).lastrowid or 0)
 
 
 def end_run(db: sqlite3.Connection, key: int, stopped: int) -> None:

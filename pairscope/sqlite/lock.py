@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+def _lock_patiently(descriptor: int) -> bool:
+    """Lock, also when another process has the lock for a moment, to find out whether there is an owner."""
+    for _ in range(20):
+        if _try_lock(descriptor):
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
 class StoreLock:
     """The ownership of one store, held until released or until the process ends."""
 
@@ -58,10 +68,12 @@ class StoreLock:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreUnusable(f"{path} cannot be written: {error.strerror or error}") from error
-        if not _try_lock(self._descriptor):
+        if not _lock_patiently(self._descriptor):
             os.close(self._descriptor)
             owner = _read(path)
             raise StoreHeld(str(store), owner.pid if owner else None)
+        self._held = True
+        path.chmod(0o600)  # it may have been there with other rights
         self._write(json.dumps(asdict(self.owner)))
 
     def _write(self, text: str) -> None:
@@ -71,13 +83,16 @@ class StoreLock:
 
     def release(self) -> None:
         """Give the ownership up. The empty file stays: removing it would let two processes lock two files."""
-        self._write("")
-        os.close(self._descriptor)
+        if self._held:
+            self._held = False
+            self._write("")
+            os.close(self._descriptor)
 
 
 def lock_path(store: Path) -> Path:
     """Return where the lock of a store lies."""
-    return store.with_name(store.name + ".lock")
+    file = store.resolve()
+    return file.with_name(file.name + ".lock")
 
 
 def find_owner(store: Path) -> Owner | None:

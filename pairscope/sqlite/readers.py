@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pairscope.sqlite.errors import SqliteFailure, translate
+from pairscope.sqlite.errors import SqliteFailure, is_damage, translate
 
 DEADLINE_SECONDS = 2.0
 _STEPS = 4_000
@@ -32,6 +32,7 @@ class Readers:
         self._deadline = deadline
         self._idle: list[sqlite3.Connection] = []
         self._generation = 0
+        self._inode = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -45,9 +46,8 @@ class Readers:
             StoreSlow: when it was.
             StoreDamaged, StoreError: when SQLite cannot read the file.
         """
-        generation = self._generation
         try:
-            db = self._take()
+            db, generation = self._take()
             end = time.monotonic() + (self._deadline if deadline is None else deadline)
             db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
             try:
@@ -56,13 +56,20 @@ class Readers:
             finally:
                 self._give_back(db, generation)
         except SqliteFailure as error:
+            if is_damage(error):
+                self.renew()  # the owner may have put a sound file in place
             raise translate(error, str(self._path)) from error
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> tuple[sqlite3.Connection, int]:
+        inode = self._path.stat().st_ino if self._path.exists() else 0
+        if inode != self._inode:
+            self.renew()  # another process has set the file aside
+            self._inode = inode
         with self._lock:
             if self._idle:
-                return self._idle.pop()
-        return connect_readonly(self._path)
+                return self._idle.pop(), self._generation
+            generation = self._generation
+        return connect_readonly(self._path), generation
 
     def _give_back(self, db: sqlite3.Connection, generation: int) -> None:
         if db.in_transaction:

@@ -16,6 +16,10 @@ KLINES = f"SELECT {_BAR} FROM klines WHERE symbol = ? AND length = ? AND time >=
 NEWEST_SECOND = "SELECT max(time) FROM bars_1s WHERE symbol = ?"
 EARLIEST = """
     SELECT (SELECT min(time) FROM bars_1s WHERE symbol = :key), (SELECT min(time) FROM bars_1m WHERE symbol = :key)"""
+NEXT_BAR = """
+    SELECT min(time) FROM (
+        SELECT min(time) AS time FROM bars_1s WHERE symbol = :key AND time >= :time - :time % 1000
+        UNION ALL SELECT min(time) FROM bars_1m WHERE symbol = :key AND time >= :time - :time % 60000)"""
 UNRECORDED = """
     SELECT start, "end" FROM gaps
     WHERE symbol = ? AND state IN ('open', 'abandoned') AND "end" >= ? AND start < ? ORDER BY start"""
@@ -144,6 +148,12 @@ def read_ticks(db: sqlite3.Connection, key: int, instrument: Instrument, start: 
         return []
     rows = db.execute(TICKS, (key, first, last, start, end))
     return [Tick(*instrument, trade_id, time, price, qty, _SIDES[buy]) for trade_id, time, price, qty, buy in rows]  # type: ignore[arg-type]
+
+
+def next_traded(db: sqlite3.Connection, key: int, time: int) -> int:
+    """Return the start of the first bar from `time` on, so that an empty year costs one look."""
+    found = db.execute(NEXT_BAR, {"key": key, "time": time}).fetchone()[0]
+    return FOREVER if found is None else max(time, int(found))
 
 
 def read_gaps(db: sqlite3.Connection, key: int | None, state: str | None) -> tuple[Gap, ...]:

@@ -37,10 +37,11 @@ class Migration:
 # ticks' one B-tree, which is clustered by id: no second index, 37 bytes a tick.
 TICKS_AND_BARS = """
 CREATE TABLE symbols (
-    key INTEGER PRIMARY KEY,
+    key INTEGER PRIMARY KEY AUTOINCREMENT,      -- never used again, also when the symbol is deleted
     venue TEXT NOT NULL,
     symbol TEXT NOT NULL,
-    kept_from INTEGER NOT NULL DEFAULT 0,       -- trades before this time were pruned
+    kept_from INTEGER NOT NULL DEFAULT 0,       -- trades before this time are not taken any more
+    pruned_to INTEGER NOT NULL DEFAULT 0,       -- trades before this time are all gone
     UNIQUE (venue, symbol)
 ) STRICT;
 CREATE TABLE ticks (
@@ -126,6 +127,8 @@ MIGRATIONS = (
     Migration("ledgers of gaps, rejects and runs", LEDGERS),
     Migration("klines", KLINES),
 )
+OURS = {"symbols", "ticks", "bars_1s", "bars_1m"}
+"""A database with all of these tables is a store; one that lacks some is another program's."""
 TABLES = ("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs")
 
 
@@ -226,7 +229,7 @@ def refuse_newer(db: sqlite3.Connection, path: Path, newest: int = len(MIGRATION
 def _migrate(db: sqlite3.Connection, path: Path, stamp: str, migrations: Sequence[Migration]) -> None:
     version = refuse_newer(db, path, len(migrations))
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if tables and "ticks" not in tables:
+    if tables and not tables >= OURS:
         raise StoreUnusable(f"{path} is a database of another program: choose another file for the store")
     if version != _applied(db, tables):
         raise StoreDamaged(f"{path} is damaged: its version says {version}, its tables say otherwise")
@@ -316,10 +319,13 @@ def set_aside(path: Path, stamp: str) -> Path:
         if not aside.exists():
             break
         aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(aside.with_name(aside.name + suffix))
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise StoreUnusable(f"{path} is damaged and cannot be set aside: {error.strerror or error}") from error
     return aside
 
 

@@ -5,9 +5,10 @@ import sqlite3
 from market import Coverage, Instrument
 from pairscope.sqlite.reading import extent, unrecorded
 
+# CROSS keeps the order: one look-up a symbol, where a scan of all trades would take seconds.
 HIGHEST_IDS = """
     SELECT venue, symbols.symbol, ticks.trade_id, ticks.time
-    FROM symbols JOIN ticks ON ticks.symbol = symbols.key
+    FROM symbols CROSS JOIN ticks ON ticks.symbol = symbols.key
         AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
 TOTALS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
 

@@ -177,7 +177,7 @@ class Book:
     minutes: set[int] = field(default_factory=set)
     """Finished minutes whose bars must be made anew before the commit."""
     gaps: dict[int, Missing] = field(default_factory=dict)
-    """The open gaps by key."""
+    """What is missing by the key of its gap: the open gaps, and the abandoned ones, which an import may still fill."""
     touched: int = UNTOUCHED
     """Start of the earliest second changed since the last publication."""
 
@@ -231,7 +231,8 @@ class Upkeep:
     def close_gap(self, db: sqlite3.Connection, gap: Gap, state: GapState, reason: str, now: int) -> None:
         """End an open gap that nothing more will fill."""
         book = self.book(db, gap.instrument)
-        book.gaps.pop(gap.key, None)
+        if state != "abandoned":
+            book.gaps.pop(gap.key, None)
         book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
         changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ?"
         db.execute(changes, (state, reason, now, gap.key))
@@ -273,7 +274,8 @@ def _read_book(db: sqlite3.Connection, instrument: Instrument) -> Book:
     newest = db.execute("SELECT max(time) FROM bars_1s WHERE symbol = ?", (key,)).fetchone()[0]
     book = Book(key, instrument, -1 if last_id is None else last_id, -1 if newest is None else newest, kept_from)
     gaps = db.execute(
-        'SELECT key, first_id, last_id, start, "end" FROM gaps WHERE symbol = ? AND state = ?', (key, "open")
+        "SELECT key, first_id, last_id, start, \"end\" FROM gaps WHERE symbol = ? AND state IN ('open', 'abandoned')",
+        (key,),
     )
     book.gaps = {gap: Missing(*rest) for gap, *rest in gaps}
     return book
@@ -303,7 +305,10 @@ def _add(db: sqlite3.Connection, book: Book, rows: list[Row], now: int) -> None:
         _fill_gaps(db, book, rows, now)
     book.last_id = max(book.last_id, rows[-1][1])
     rows = sorted(rows, key=_TIME)  # stable: trades of one millisecond stay in the order of their ids
-    book.touched = min(book.touched, rows[0][2] - rows[0][2] % SECOND)
+    first = rows[0][2] - rows[0][2] % SECOND
+    if book.newest >= 0:  # whether a candle of the exchange gives way depends on how far trades reach
+        first = min(first, book.newest)
+    book.touched = min(book.touched, first)
     late = _append_at_end(db, book, rows)
     if late:
         _fold_anew(db, book, late)
@@ -398,8 +403,9 @@ def minute_rows(key: int, seconds: Sequence[Sequence[Any]]) -> list[tuple[object
 
 
 def _fill_gaps(db: sqlite3.Connection, book: Book, rows: list[Row], now: int) -> None:
-    """Take stored trades out of the open gaps that they lie in."""
-    ids = sorted((row[1], row[2]) for row in rows if row[1] <= max(gap.last_id for gap in book.gaps.values()))
+    """Take stored trades, by ascending id, out of the gaps that they lie in."""
+    last_id = max(gap.last_id for gap in book.gaps.values())
+    ids = [(row[1], row[2]) for row in rows if row[1] <= last_id]
     for key, gap in list(book.gaps.items()):
         filled = [pair for pair in ids if gap.first_id <= pair[0] <= gap.last_id]
         if filled:
@@ -422,8 +428,8 @@ def _shrink_gap(db: sqlite3.Connection, book: Book, key: int, filled: list[tuple
     book.gaps[key] = first
     for part in others:
         cursor = db.execute(
-            'INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)'
-            " SELECT symbol, ?, ?, ?, ?, opened, cause, 'open' FROM gaps WHERE key = ?",
+            'INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state, closed, reason)'
+            " SELECT symbol, ?, ?, ?, ?, opened, cause, state, closed, reason FROM gaps WHERE key = ?",
             (part.first_id, part.last_id, part.start, part.end, key),
         )
         book.gaps[int(cursor.lastrowid or 0)] = part

@@ -14,7 +14,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from pairscope.sqlite.errors import SqliteFailure, StoreBusy, StoreError, is_damage, passing_trouble, translate
+from pairscope.sqlite.errors import (
+    SqliteFailure,
+    StoreBusy,
+    StoreError,
+    StoreUnusable,
+    is_damage,
+    passing_trouble,
+    translate,
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,8 +48,8 @@ class Target(Protocol):
     def after_rollback(self) -> None:
         """Forget what was gathered: the transaction did not happen."""
 
-    def replace_damaged(self) -> None:
-        """Set the damaged file aside and open a new one."""
+    def replace_damaged(self, *, certain: bool) -> None:
+        """Open the file anew, set aside if it looks damaged, or in any case when that is certain."""
 
     def tidy(self) -> None:
         """Keep the journal small; called between transactions."""
@@ -79,6 +87,7 @@ class Writer:
         self._rows = 0
         self._oldest = 0.0
         self._closing = False
+        self._last_try = 0.0
         self._trouble: str | None = None
         self._trouble_since = 0.0
         self._commits = 0
@@ -117,16 +126,22 @@ class Writer:
     def close(self) -> None:
         """Write what waits, then close the database; work that the disk still refuses fails."""
         with self._change:
+            if not self._closing:
+                self._last_try = time.monotonic() + LAST_TRIES_SECONDS
             self._closing = True
             self._change.notify()
         self._thread.join()
 
     def _run(self) -> None:
         while jobs := self._gather():
-            self._commit(jobs)
+            try:
+                self._commit(jobs)
+                self._target.tidy()
+            except Exception as error:  # the thread must outlive whatever its target does
+                log.exception("%s: writing failed in an unforeseen way", self._target.path)
+                self._fail(jobs, error)
             with self._change:
                 self._rows -= sum(job.rows for job in jobs)
-            self._target.tidy()
         self._target.close()
 
     def _gather(self) -> list[_Job]:
@@ -138,7 +153,8 @@ class Writer:
             while self._rows < self._max_rows and not self._closing and (left := due - time.monotonic()) > 0:
                 self._change.wait(left)
             jobs, rows = [], 0
-            while self._jobs and rows < self._max_rows:
+            hopeless = self._closing and self._trouble and time.monotonic() > self._last_try
+            while self._jobs and (rows < self._max_rows or hopeless):  # the last try is made for all at once
                 job = self._jobs.popleft()
                 jobs.append(job)
                 rows += job.rows
@@ -146,19 +162,18 @@ class Writer:
 
     def _commit(self, jobs: list[_Job]) -> None:
         """Do the jobs in one transaction, as often as it takes; a job that cannot succeed fails alone."""
-        give_up: float | None = None
+        damage_seen = False
         while True:
             try:
                 results = self._attempt(jobs)
-            except SqliteFailure as error:
-                if not self._overcome(error):
+            except (*SqliteFailure, StoreUnusable) as error:
+                if self._closing and time.monotonic() > self._last_try:
+                    self._fail(jobs, translate(error, self._target.path))
+                    return
+                if not self._overcome(error, again=damage_seen):
                     self._separate(jobs, translate(error, self._target.path))
                     return
-                if self._closing:
-                    give_up = give_up or time.monotonic() + LAST_TRIES_SECONDS
-                    if time.monotonic() > give_up:
-                        self._fail(jobs, translate(error, self._target.path))
-                        return
+                damage_seen = is_damage(error)
             except Exception as error:  # whatever a job raises is its caller's to see
                 self._separate(jobs, error)
                 return
@@ -177,22 +192,29 @@ class Writer:
             self._target.before_commit()
             db.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            self._target.after_rollback()
+            try:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            finally:
+                self._target.after_rollback()
             raise
         self._commits += 1
         self._last_commit_ms = (time.perf_counter() - begun) * 1000
         self._target.after_commit()
         return results
 
-    def _overcome(self, error: Exception) -> bool:
-        """Do what gives the next try a chance; False when none can succeed."""
-        trouble = passing_trouble(error)
+    def _overcome(self, error: Exception, *, again: bool) -> bool:
+        """Do what gives the next try a chance; False when none can succeed.
+
+        Args:
+            error: what the last try ended with.
+            again: whether the try before it found damage already, in a file that looked sound when it was opened.
+        """
+        trouble = str(error) if isinstance(error, StoreUnusable) else passing_trouble(error)
         if is_damage(error):
             log.error("%s is damaged: %s", self._target.path, error)
             try:
-                self._target.replace_damaged()
+                self._target.replace_damaged(certain=again)
             except StoreError as failure:
                 trouble = str(failure)
             else:
@@ -220,4 +242,5 @@ class Writer:
     def _fail(self, jobs: list[_Job], error: Exception) -> None:
         log.error("%s: %s rows were not written: %s", self._target.path, f"{sum(job.rows for job in jobs):,}", error)
         for job in jobs:
-            job.done.set_exception(error)
+            if not job.done.done():
+                job.done.set_exception(error)

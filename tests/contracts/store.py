@@ -267,6 +267,41 @@ class StoreContract:
         assert store.bars(BTC, "1m").klines.tolist() == [False, False, False, False]
         assert_bars(store, ticks, "1m")
 
+    def test_candles_give_way_in_windows_that_were_read_before(self, store: Store) -> None:
+        store.append([trade(1, T0 - 10_000)]).result()
+        store.add_klines(BTC, Timeframe(MINUTE), [Bar(T0, 1, 2, 0.5, 1.5, 9, 9, 4, 7)]).result()
+        store.append([trade(2, T0 + 1_000)]).result()
+        assert store.bars(BTC, "1m", T0).klines.tolist() == [True]
+        store.append([trade(3, T0 + 58_500), trade(4, T0 + 61_000)]).result()
+        assert store.bars(BTC, "1m", T0).klines.tolist() == [False, False]
+        assert store.bars(BTC, "1m", T0).trades.tolist() == [2, 1]
+
+    def test_an_abandoned_gap_is_filled_when_its_trades_come_after_all(self, store: Store) -> None:
+        store.append([trade(1, T0)]).result()
+        [key] = store.append([trade(5, T0 + 4_000)], holes=[Hole(BTC, 2, 4, T0, T0 + 4_000, "x")]).result().gaps
+        store.close_gap(key, "abandoned", "too old").result()
+        store.append([trade(3, T0 + 2_000)]).result()
+        assert {(gap.first_id, gap.state, gap.reason) for gap in store.gaps()} == {
+            (2, "abandoned", "too old"),
+            (4, "abandoned", "too old"),
+        }
+        store.append([trade(2, T0 + 1_000), trade(4, T0 + 3_000)]).result()
+        assert {gap.state for gap in store.gaps()} == {"filled"}
+        assert store.coverage(BTC).share == 1.0
+
+    def test_trades_years_apart_are_found_without_walking_through_the_years(self, store: Store) -> None:
+        ticks = [trade(1, T0 - 30 * 365 * 24 * HOUR), trade(2, T0)]
+        store.append(ticks).result()
+        assert [tick for batch in store.ticks(BTC) for tick in batch] == ticks
+
+    def test_closing_twice_is_closing_once(self, open_store: OpenStore, tmp_path: Path) -> None:
+        store = open_store(tmp_path / "twice.db")
+        store.close()
+        (tmp_path / "precious.txt").write_text("kept")
+        with (tmp_path / "precious.txt").open("r+") as precious:
+            store.close()
+            assert precious.read() == "kept"
+
     def test_candles_without_trades_make_no_bars(self, store: Store) -> None:
         store.append([trade(1, T0)]).result()
         assert store.add_klines(BTC, Timeframe(MINUTE), [Bar(T0 - MINUTE, 1, 1, 1, 1, 0, 0, 0, 0)]).result() == 0

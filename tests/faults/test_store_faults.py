@@ -179,6 +179,8 @@ def test_closing_under_a_foreign_lock_ends_soon_and_fails_what_was_not_written(t
     foreign = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
     foreign.execute("BEGIN IMMEDIATE")
     waiting = store.append(walk(100)[10:])
+    for _ in range(20):
+        store.append(walk(2_500))
     begun = time.monotonic()
     store.close()
     assert time.monotonic() - begun < 4
@@ -288,6 +290,83 @@ def test_damage_met_while_recording_loses_nothing_that_waits(tmp_path: Path) -> 
     store.close()
 
 
+def wreck(path: Path) -> None:
+    """Destroy all but the first ten and the last two pages of a database."""
+    content = bytearray(path.read_bytes())
+    content[40_960:-8_192] = b"\xff" * (len(content) - 49_152)
+    path.write_bytes(content)
+
+
+def test_damage_in_the_middle_of_a_large_file_is_met_later_and_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "SMALL_FILE", 0)
+    monkeypatch.setattr(schema, "_look_over", lambda db, path: None)  # as when the ends of the tables look sound
+    path = tmp_path / "ticks.db"
+    store = open_store(path)
+    store.append(walk(20_000)).result()
+    store.close()
+    wreck(path)
+    store = open_store(path)
+    late = store.append([trade(n, T0 + n) for n in range(5_000, 15_000, 500)])
+    assert late.result(timeout=5).stored == 20
+    assert len(store.status().set_aside) == 1
+    assert store.bars(BTC, "1s").trades.sum() == 20
+    store.close()
+
+
+def test_a_replacement_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path / "ticks.db")
+    store.append(walk(10)).result()
+    failures = [StoreUnusable("the disk is full"), StoreUnusable("the disk is full")]
+
+    def fail_twice(path: Path, *, stamp: str) -> schema.Opened:
+        if failures:
+            raise failures.pop()
+        return open_database(path, stamp=stamp)
+
+    monkeypatch.setattr(database, "open_database", fail_twice)
+    break_file(store)
+    assert store.append([trade(99, T0 + 99_000)]).result(timeout=5).stored == 1
+    assert store.status().writer.trouble is None
+    store.close()
+
+
+def break_file(store: SqliteStore) -> None:
+    """Let the writer meet damage, as a job would that reads a destroyed page."""
+
+    def meet(db: sqlite3.Connection) -> None:
+        if not store.status().set_aside:
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+
+    store._writer.submit(meet).result(timeout=5)
+
+
+def test_a_replay_stays_a_replay_after_damage(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "replay.db")
+    key = store.begin_run(version="1", label="REPLAY", settings={}).result()
+    break_file(store)
+    store.append(walk(10)).result()
+    assert store.label(BTC) == "REPLAY"
+    store.end_run(key).result()
+    store.close()
+
+
+def test_a_viewer_follows_the_owner_to_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "ticks.db"
+    store = open_store(path)
+    store.append(walk(10)).result()
+    viewer = SqliteReader(path)
+    assert viewer.bars(BTC, "1s").trades.sum() == 10
+    break_file(store)
+    store.append(walk(3)).result()
+    assert viewer.bars(BTC, "1s").trades.sum() == 3
+    viewer.close()
+    store.close()
+
+
 def test_a_reader_tells_of_damage_and_the_check_names_it(tmp_path: Path) -> None:
     path = tmp_path / "ticks.db"
     store = open_store(path)
@@ -321,7 +400,7 @@ def test_a_newer_store_is_refused_by_its_version_and_left_alone(tmp_path: Path) 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "photos.db"
     with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE photos (id)")
+        db.execute("CREATE TABLE ticks (symbol, ts, price)")
     db.close()
     with pytest.raises(StoreUnusable, match="another program"):
         open_store(path)
