@@ -36,7 +36,7 @@ HOMES = {
     "websockets": ("pairscope/feeds/websocket.py", "pairscope/testing.py"),
     "sqlite3": ("store.py", "pairscope/sqlite/", "pairscope/stores/"),
     "starlette": ("app.py", "pairscope/api.py", "pairscope/cli.py", "pairscope/live_chart.py"),
-    "uvicorn": ("pairscope/cli.py",),
+    "uvicorn": ("app.py", "pairscope/cli.py"),
     "pyarrow": ("pairscope/files.py",),
     **dict.fromkeys(
         ("http.client", "urllib.request", "httpx", "requests", "aiohttp", "apprise"),
