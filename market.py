@@ -118,7 +118,7 @@ def flaw(tick: Tick, *, latest_ms: int) -> str | None:
     if type(tick.trade_id) is not int or not 0 <= tick.trade_id <= MAX_ID:
         return "trade id is not an integer from 0 to 2**63 - 1"
     if type(tick.time_ms) is not int or tick.time_ms < EARLIEST_MS:
-        return "time is not in epoch milliseconds, or before 1990"
+        return "time is not in epoch milliseconds"
     if tick.time_ms > latest_ms:
         return "time is in the future"
     if tick.side not in ("buy", "sell", None):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from market import Bars, Instrument, Tick, Timeframe, UnknownName, WrongUse, bars_from_rows, iso
+from market import EARLIEST_MS, Bars, Instrument, Tick, Timeframe, UnknownName, WrongUse, bars_from_rows, iso
 from pairscope.feeds import binance
 from pairscope.files import (
     BAR_HEADER,
@@ -227,7 +227,7 @@ def test_made_ids_tell_identical_trades_apart_and_do_not_depend_on_how_numbers_a
 
 
 def test_made_ids_rise_with_time_and_fit_into_the_store(tmp_path: Path) -> None:
-    times = [10**11, START_MS, START_MS + 1, 2**42 - 1]
+    times = [EARLIEST_MS, START_MS, START_MS + 1, 2**42 - 1]
     ids = idless(tmp_path, *(f"{time},A,1,1" for time in times))
     assert ids == sorted(set(ids))
     assert ids[-1] < 2**63
@@ -371,7 +371,7 @@ TICKS = st.builds(
     NAMES,
     NAMES,
     st.integers(0, 2**63 - 1),
-    st.integers(1, 2**42 - 1),
+    st.integers(EARLIEST_MS, 2**42 - 1),
     POSITIVE,
     POSITIVE,
     st.sampled_from(["buy", "sell", None]),
