@@ -4,12 +4,15 @@ The runtime is built when the server starts, not when a browser comes, and there
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+import uvicorn
 from streamlit import config
 
 from market import PairscopeError, WrongUse
@@ -20,12 +23,15 @@ from pairscope.settings import Settings, load
 
 FLAGS = ("--demo",)
 
+GRACE_SECONDS = 1
+"""So long an end waits for browsers that do not answer, and then for pages that still compute."""
+
 
 def read_settings(arguments: list[str]) -> Settings:
     """Read the settings, or end with the sentence that says what is wrong with them."""
     try:
         for argument in arguments:
-            if argument not in FLAGS:
+            if argument not in (*FLAGS, "--"):
                 raise WrongUse(f"unknown argument {argument!r}: app.py takes {', '.join(FLAGS)} or nothing")
         return load(demo="--demo" in arguments)
     except WrongUse as error:
@@ -44,10 +50,32 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
         os._exit(2 if isinstance(error, WrongUse) else 1)
     hold(runtime)
     runtime.start()
+    server = find_server()
+    if server:
+        end_in_time(server)
     try:
         yield
     finally:
         let_go()
+        if server:
+            # All is written; a page that still computes must not hold the process.
+            deadline = threading.Timer(GRACE_SECONDS / 2, os._exit, (0,))
+            deadline.daemon = True
+            deadline.start()
+
+
+def find_server() -> uvicorn.Server | None:
+    """Return the server that runs this app; Streamlit shows it nowhere, but it takes the signals."""
+    found = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return found if isinstance(found, uvicorn.Server) else None
+
+
+def end_in_time(server: uvicorn.Server) -> None:
+    """Let nobody hold up the end: without this, the server waits for a sleeping laptop's browser for ever."""
+    server.config.timeout_graceful_shutdown = GRACE_SECONDS
+    hang_up = getattr(signal, "SIGHUP", None)  # a closed terminal; not on Windows
+    if hang_up and signal.getsignal(hang_up) is signal.SIG_DFL:  # nohup stays nohup
+        signal.signal(hang_up, server.handle_exit)
 
 
 def own_address() -> str:
@@ -60,4 +88,5 @@ settings = read_settings(sys.argv[1:] if Path(sys.argv[0]).name == "app.py" else
 app = st.App("pairscope/dashboard.py", lifespan=lifespan, routes=[*api_routes(current), plotly_route()])
 
 if __name__ == "__main__":
-    app.run()
+    with suppress(KeyboardInterrupt):  # the server has ended in order, and passes Ctrl-C on
+        app.run()

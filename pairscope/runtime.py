@@ -5,14 +5,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from ingest import Feed, FeedHealth, Ingestor
-from market import Label, WrongUse
+from market import Label, PairscopeError, WrongUse
 from pairscope import __version__
 from pairscope.commands import Keep
 from pairscope.feeds.simulated import Simulated
@@ -23,6 +27,10 @@ from store import SqliteReader, SqliteStore, StoreHeld, StoreStatus, store_path
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 60.0
+OURS = frozenset({"market", "analytics", "store", "ingest", "pairscope"})
+"""The packages and modules that recording is made of; pages and charts are not loaded yet when it begins."""
+
+WORKERS = frozenset({"ingest", "store-writer", "housekeeping"})
 
 
 def now_ms() -> int:
@@ -31,11 +39,13 @@ def now_ms() -> int:
 
 
 FEEDS: dict[str, Callable[[Settings], Feed]] = {
-    "simulated": lambda settings: Simulated(seed=settings.seed, symbols=settings.symbols or None, clock=now_ms),
+    "simulated": lambda settings: Simulated(
+        seed=settings.seed, symbols=settings.symbols or None, breaks_ms=settings.breaks, clock=now_ms
+    ),
 }
 """How each venue's feed is made."""
 
-NO_FEED = "this version has no feed for {} yet; start with --demo for the simulated market"
+NO_FEED = "this version has no feed for {} yet; see the simulated market with `python start.py --demo`"
 
 
 def make_feed(settings: Settings) -> Feed:
@@ -59,6 +69,10 @@ class Health:
     feed: FeedHealth | None
     store: StoreStatus | None
     warnings: tuple[str, ...]
+    workers: tuple[str, ...]
+    """The threads that record, one name for each; twice the same name would be a fault."""
+    threads: int
+    """All threads of the process, those of pages and requests included."""
 
 
 class Runtime:
@@ -81,7 +95,7 @@ class Runtime:
         self._notice = notice
         self._end_log = end_log
         self._closing = threading.Event()
-        self._run_key: int | None = None
+        self._run: Future[int] | None = None
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -90,7 +104,8 @@ class Runtime:
             return
         if self.ingestor:
             label, record = self.ingestor.health().label, self.settings.to_record()
-            self._run_key = self.store.begin_run(version=__version__, label=label, settings=record).result()
+            # Not waited for: with a full disk the pages must come up all the same, and say so.
+            self._run = self.store.begin_run(version=__version__, label=label, settings=record)
             self.ingestor.start()
             log.info("recording %s into %s", label, self.settings.store)
         self._housekeeper.start()
@@ -104,12 +119,14 @@ class Runtime:
             feed=self.ingestor.health() if self.ingestor else None,
             store=store,
             warnings=tuple(self._warnings(store)),
+            workers=tuple(sorted(each.name for each in threading.enumerate() if each.name in WORKERS)),
+            threads=threading.active_count(),
         )
 
     def _warnings(self, store: StoreStatus | None) -> list[str]:
         warnings = [self._notice] if self._notice else []
         if store is None:
-            return warnings
+            return [self._viewing()]
         if store.writer.trouble:
             rows, seconds = store.writer.queued_rows, store.writer.trouble_seconds
             warnings.append(f"Not recording to disk for {seconds:.0f} s: {store.writer.trouble}. {rows:,} rows wait.")
@@ -120,6 +137,16 @@ class Runtime:
             f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
         ]
         return warnings
+
+    def _viewing(self) -> str:
+        """Say who records what a viewer shows; the owner may have ended, or another one have come."""
+        owner = self.reader.owner
+        if owner is None:
+            return (
+                f"Nothing is being recorded: the process that recorded into {self.settings.store} has ended. "
+                "Restart this app, and it will record."
+            )
+        return f"Viewing only: process {owner.pid} records into {self.settings.store}."
 
     def _keep_house(self) -> None:
         keep = Keep(self.settings.keep_ticks_days, self.settings.keep_seconds_days)
@@ -138,9 +165,12 @@ class Runtime:
         if self.ingestor:
             self.ingestor.stop()
         if self.store:
-            if self._run_key is not None:
-                self.store.end_run(self._run_key)
+            if self._run:
+                with suppress(PairscopeError, TimeoutError):  # it was never written: the disk refuses
+                    self.store.end_run(self._run.result(timeout=1.0))
             self.store.close()
+            if self._housekeeper.is_alive():
+                self._housekeeper.join()
             log.info("recording ended")
         else:
             self.reader.close()
@@ -179,14 +209,13 @@ def build(settings: Settings, *, address: str | None = None, feed: Feed | None =
     handler = start_log(Path(settings.log_file), settings.log_level)
     end_log = partial(stop_log, handler)
     try:
-        return _owner(settings, address, feed, end_log, alone=or_view)
-    except StoreHeld as held:
-        if not or_view:
-            end_log()
-            raise
-        notice = f"Viewing only: process {held.pid} records into {settings.store}."
-        reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
-        return Runtime(settings, store=None, reader=reader, ingestor=None, notice=notice, end_log=end_log)
+        try:
+            return _owner(settings, address, feed, end_log, alone=or_view)
+        except StoreHeld:
+            if not or_view:
+                raise
+            reader = SqliteReader(store_path(settings.store), default_venue=settings.venue)
+            return Runtime(settings, store=None, reader=reader, ingestor=None, end_log=end_log)
     except BaseException:
         end_log()
         raise
@@ -224,17 +253,43 @@ def refuse_mixing(store: SqliteStore, label: Label) -> None:
         )
 
 
-_PINNED = "_pairscope_process"
-"""A module without a file: Streamlit drops every module of ours from sys.modules when a source file is saved."""
+class Kept(MetaPathFinder, Loader):
+    """Gives a module that was loaded before to whoever imports it again.
+
+    When a source file is saved, Streamlit drops every module of ours and lets the pages import them anew. Pages and
+    charts may come back changed; what the recording is made of stays as it began, or a page would hand a new
+    `Timeframe` to a store that knows only the old one, and find no process to show.
+    """
+
+    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        self._modules = dict(modules)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Answer for the modules that are kept, and for no other."""
+        kept = self._modules.get(fullname)
+        return ModuleSpec(fullname, self, origin=kept.__file__, is_package=hasattr(kept, "__path__")) if kept else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module as it is."""
+        return self._modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: it ran when it was first imported."""
+
+
+_running: Runtime | None = None
 
 
 def hold(runtime: Runtime) -> None:
-    """Make `runtime` the one of this process; one that was held before is closed."""
-    pinned = sys.modules.setdefault(_PINNED, ModuleType(_PINNED))
-    previous = getattr(pinned, "runtime", None)
-    if previous is not None:
-        previous.close()
-    pinned.runtime = runtime  # type: ignore[attr-defined]
+    """Make `runtime` the one of this process, for as long as it lives; one that was held before is closed."""
+    global _running  # noqa: PLW0603  # there is one for a process, whoever asks
+    let_go()
+    _running = runtime
+    if not any(isinstance(finder, Kept) for finder in sys.meta_path):
+        kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in OURS}
+        sys.meta_path.insert(0, Kept(kept))
     # The imports are done: what exists now is not looked through again by the garbage collector, whose full
     # collections hold the interpreter lock for 100 ms and would stall recording.
     gc.collect()
@@ -247,14 +302,14 @@ def current() -> Runtime:
     Raises:
         WrongUse: when none was built, as in a bare ``streamlit run pairscope/dashboard.py``.
     """
-    runtime: Runtime | None = getattr(sys.modules.get(_PINNED), "runtime", None)
-    if runtime is None:
+    if _running is None:
         raise WrongUse("this page is a part of Pairscope: start it with `streamlit run app.py`")
-    return runtime
+    return _running
 
 
 def let_go() -> None:
     """Close the runtime of this process, if there is one."""
-    pinned = sys.modules.pop(_PINNED, None)
-    if pinned is not None:
-        pinned.runtime.close()
+    global _running
+    runtime, _running = _running, None
+    if runtime is not None:
+        runtime.close()

@@ -659,7 +659,7 @@ def test_nothing_else_goes_into_a_store_of_replays(stored: Path, call: Call) -> 
     call("replay", stored, "--symbol", "XBT/USD", "--speed", "max")
     said = call("ingest", "--venue", "simulated", "--seconds", "1", store=Path("replay.db"))
     assert said.code == 2
-    assert said.complaint.startswith("replay.db holds REPLAY trades, and SIMULATED ones never go into the same store")
+    assert "replay.db holds REPLAY trades, and SIMULATED ones never go into the same store" in said.complaint
 
 
 def test_a_replay_can_be_stopped(stored: Path, tmp_path: Path) -> None:
@@ -867,7 +867,7 @@ def test_a_second_recording_is_refused_by_the_pid_of_the_first(running: Running,
     for command in (["ingest", "--venue", "simulated", "--seconds", "1"], ["replay", stored]):
         said = run(*command, "--store", "sqlite:///x.db", "--json", cwd=running.folder)
         assert (said.code, said.out) == (2, "")
-        assert said.complaint.startswith(wanted)
+        assert wanted in said.complaint
 
 
 def test_reading_goes_on_beside_the_owner(running: Running, call: Call) -> None:
