@@ -38,11 +38,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-FEEDS: dict[str, Callable[[Settings], Feed]] = {
-    "simulated": lambda settings: Simulated(
-        seed=settings.seed, symbols=settings.symbols or None, breaks_ms=settings.breaks, clock=now_ms
-    ),
-}
+def make_simulated(settings: Settings) -> Simulated:
+    """Return the simulated market of the settings' seed, symbols and breaks."""
+    strangers = [str(each) for each in settings.instruments if each.venue != settings.venue]
+    if strangers:
+        raise WrongUse(f"one venue is recorded at a time: {', '.join(strangers)} is not at {settings.venue}")
+    symbols = [each.symbol for each in settings.instruments]
+    return Simulated(seed=settings.seed, symbols=symbols or None, breaks_ms=settings.breaks, clock=now_ms)
+
+
+FEEDS: dict[str, Callable[[Settings], Feed]] = {"simulated": make_simulated}
 """How each venue's feed is made."""
 
 NO_FEED = "this version has no feed for {} yet; see the simulated market with `python start.py --demo`"
@@ -224,13 +229,13 @@ def build(settings: Settings, *, address: str | None = None, feed: Feed | None =
 def _owner(
     settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None], *, alone: bool
 ) -> Runtime:
-    notice = ""
+    missing = feed is None and settings.venue not in FEEDS and alone
+    source = None if missing else feed or make_feed(settings)  # before the store: a typing error leaves no file behind
     store = open_store(settings, address=address)
+    if source is None:
+        notice = f"Nothing is being recorded: {NO_FEED.format(settings.venue)}."
+        return Runtime(settings, store=store, reader=store, ingestor=None, notice=notice, end_log=end_log)
     try:
-        if feed is None and settings.venue not in FEEDS and alone:
-            notice = f"Nothing is being recorded: {NO_FEED.format(settings.venue)}."
-            return Runtime(settings, store=store, reader=store, ingestor=None, notice=notice, end_log=end_log)
-        source = feed or make_feed(settings)
         refuse_mixing(store, source.label)
         ingestor = Ingestor(source, store, clock=now_ms)
     except BaseException:

@@ -15,7 +15,7 @@ import pytest
 from market import PairscopeError, WrongUse
 from pairscope import runtime
 from pairscope.feeds.simulated import Simulated
-from pairscope.runtime import Health, Kept, Runtime, build, current, hold, let_go
+from pairscope.runtime import Health, Kept, Runtime, build, current, hold, let_go, make_feed
 from pairscope.settings import Settings
 from store import SqliteReader, SqliteStore, StoreHeld, StoreUnusable
 from tests.faults.desk import WORKERS, wait_for
@@ -164,3 +164,12 @@ def test_modules_that_streamlit_drops_come_back_as_they_were(
         assert importlib.import_module(name) is before
         monkeypatch.undo()
     assert importlib.import_module("pairscope.runtime").current is current
+
+
+def test_a_symbol_may_carry_its_venue_and_a_wrong_one_leaves_no_file_behind(settings: Settings, tmp_path: Path) -> None:
+    feed = make_feed(replace(settings, symbols=("simulated:ETHUSDT", "BTCUSDT")))
+    assert [str(each) for each in feed.instruments] == ["simulated:ETHUSDT", "simulated:BTCUSDT"]
+    for wrong in ("ETHUSD", "kraken:ETHUSDT"):
+        with pytest.raises(WrongUse):
+            build(replace(settings, symbols=(wrong,), store=f"sqlite:///{tmp_path}/none.db"))
+    assert not (tmp_path / "none.db").exists()
