@@ -187,7 +187,7 @@ def save_all(home: Path, number: int) -> None:
 def save_and_look(folder: Path, rounds: int, watcher: str) -> None:
     """Save, clear the cache and look at the page, round for round; then look at what was recorded."""
     home = copy_of_sources(folder / "home")
-    page = home / "pairscope" / "views" / "market.py"
+    page = home / "pairscope" / "views" / "symbols.py"
     with running(folder, f"--server.fileWatcherType={watcher}", "--server.runOnSave=true", home=home) as desk:
         wait_for(desk.whole)
         with Tab(desk.port) as tab:

@@ -1,0 +1,63 @@
+"""How the recording does, in words and figures."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from ingest import FeedHealth
+from pairscope.logs import log_tail
+from pairscope.runtime import Health, Runtime
+from store import StoreStatus
+
+
+def show_recording(runtime: Runtime, health: Health) -> None:
+    """Show the state of the feed, the queue, the disk, and the end of the log."""
+    st.markdown("**Recording**")
+    with st.container(border=True, gap="xxsmall"):
+        for name, value in _recording_lines(runtime, health).items():
+            with st.container(horizontal=True, gap="small", wrap=False):
+                st.caption(name, width=84, help=MEANINGS[name])
+                st.text(value, width="stretch")
+    with st.expander("Log"):
+        lines = log_tail(Path(runtime.settings.log_file), 15)
+        st.code("\n".join(lines) or "Nothing was logged yet.", language=None)
+
+
+MEANINGS = {
+    "State": "Where the trades come from, and how the stream does.",
+    "Trades": "Since this process began, those of refilled gaps included.",
+    "Refused": "Duplicates were stored before; rejected ones cannot be, and the ledger of rejects says why.",
+    "Gaps": "Trades missed while away: holes in the ids that were refilled, or are being so now.",
+    "Queue": "Trades in memory on their way to the disk, and how long the last write took.",
+    "Disk": "The store's file, its journal, and what the disk has left.",
+    "Store": "Where the trades are kept.",
+    "Log": "What happened, in words, is in this file.",
+}
+
+
+def _recording_lines(runtime: Runtime, health: Health) -> dict[str, str]:
+    lines = {"State": "viewing what another process records" if health.role == "viewer" else "not recording"}
+    lines |= _feed_lines(health.feed) if health.feed else {}
+    lines |= _store_lines(health.store) if health.store else {}
+    return lines | {"Store": runtime.settings.store, "Log": runtime.settings.log_file}
+
+
+def _feed_lines(feed: FeedHealth) -> dict[str, str]:
+    rejected, repairing = sum(feed.rejected.values()), sum(each.repairing for each in feed.symbols)
+    dropped = f" · {feed.dropped:,} dropped" if feed.dropped else ""
+    return {
+        "State": f"{feed.label} · {feed.state}" + (f" · {feed.message}" if feed.message else ""),
+        "Trades": f"{feed.received:,} received · {feed.stored:,} stored{dropped}",
+        "Refused": f"{feed.duplicates:,} duplicates · {rejected:,} rejected"
+        + "".join(f" · {why}" for why in feed.rejected),
+        "Gaps": f"{feed.gaps_filled:,} filled · {repairing:,} being filled · {feed.reconnects:,} reconnects",
+    }
+
+
+def _store_lines(store: StoreStatus) -> dict[str, str]:
+    size, mega, giga = store.size, 2**20, 2**30
+    return {
+        "Queue": f"{store.writer.queued_rows:,} waiting · last commit {store.writer.last_commit_ms:.1f} ms",
+        "Disk": f"{size.database / mega:,.1f} MB · journal {size.journal / mega:,.1f} MB"
+        f" · {size.disk_free / giga:,.0f} GB free",
+    }
