@@ -303,7 +303,8 @@ def _watermark(label: Label, look: Theme) -> list[Spec]:
     if label == "LIVE":
         return []
     place = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.62, "showarrow": False}
-    return [place | {"text": label, "opacity": 0.13, "font": {"size": 64, "color": look.muted, "weight": 700}}]
+    # 44 px is as large as "SIMULATED" may be to fit on a phone.
+    return [place | {"text": label, "opacity": 0.16, "font": {"size": 44, "color": look.muted, "weight": 700}}]
 
 
 def _utc_note(look: Theme, *, right: int) -> Spec:
