@@ -559,20 +559,21 @@ class Ingestor:
         age = now - line.seen if line.received else None
         return SymbolHealth(
             instrument=instrument,
-            state=_state(age, self._rate(line, line.seen)),
+            # Over a whole minute also at the start, when a burst would make a slow symbol look like a fast one.
+            state=_state(age, _recent(line, line.seen) / RATE_SECONDS),
             last_price=line.price,
             last_time_ms=line.mark.last_ms if line.mark and line.received else None,
             age_seconds=age,
             lag_ms=line.lag_ms if line.received else None,
-            trades_per_second=self._rate(line, now),
+            trades_per_second=_recent(line, now) / max(min(now - self._begun, RATE_SECONDS), 1.0),
             received=line.received,
             repairing=self._repairs.running(instrument),
         )
 
-    def _rate(self, line: _Line, until: float) -> float:
-        """Return trades per second over the minute before a moment, or since the beginning."""
-        watched = min(until - self._begun, float(RATE_SECONDS))
-        return sum(count for second, count in list(line.pulse) if second > until - RATE_SECONDS) / max(watched, 1.0)
+
+def _recent(line: _Line, until: float) -> int:
+    """Count the trades of the minute before a moment."""
+    return sum(count for second, count in list(line.pulse) if second > until - RATE_SECONDS)
 
 
 def _state(age: float | None, pace: float) -> SymbolState:

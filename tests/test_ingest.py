@@ -519,6 +519,19 @@ def test_silence_is_judged_by_the_symbols_own_pace(store: SqliteStore) -> None:
     assert line.last_price == 100.0
 
 
+def test_a_few_trades_at_the_start_do_not_make_a_slow_symbol_stale(store: SqliteStore) -> None:
+    now = [1_000.0]
+    ingestor = Ingestor(ScriptedFeed(), store, clock=lambda: T0 + HOUR, monotonic=lambda: now[0])
+
+    async def take() -> None:
+        now[0] += 1.0
+        ingestor._take([trade(number, T0 + number) for number in range(3)])
+
+    asyncio.run(take())
+    now[0] += 100.0
+    assert ingestor.health().symbols[0].state == "quiet"
+
+
 def test_stopping_before_starting_is_allowed(store: SqliteStore) -> None:
     Ingestor(ScriptedFeed(), store, clock=lambda: T0).stop()
 

@@ -41,6 +41,11 @@ def units_of(symbol: str) -> Units:
     return Units(symbol.removesuffix(quote), quote) if quote else Units()
 
 
+def pace_text(count: int, seconds: float) -> str:
+    """Write how fast trades came, per minute where one a second would be much."""
+    return f"{count / seconds:,.1f} per second" if count >= seconds else f"{60 * count / seconds:,.1f} per minute"
+
+
 def figures_of(bars: Bars | None, units: Units) -> list[Figure]:
     """Return the six figures of the bars shown."""
     price, amount = units.quote, units.base
@@ -85,8 +90,8 @@ def figures_of(bars: Bars | None, units: Units) -> list[Figure]:
         Figure(
             "Trades",
             f"{count:,}",
-            f"{count / seconds:,.1f} per second",
-            f"Number of trades in the {shown}; below, how many came in a second.",
+            pace_text(count, seconds),
+            f"Number of trades in the {shown}; below, how many came in a second, or in a minute where that says more.",
         ),
     ]
 
