@@ -22,6 +22,7 @@ ROWS = (
         *("commands", "handover", "logs"),
     },
     {"ingest"},
+    {"recording"},
     {"store"},
     {"sqlite"},
     {"analytics", "numbers"},
