@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +31,7 @@ from market import (
     UnknownName,
     WrongUse,
 )
+from pairscope.sqlite.answers import Check, Deletion, Size, StoreStatus, SymbolCheck
 from pairscope.sqlite.cache import FOREVER, BarCache, Read
 from pairscope.sqlite.database import Database
 from pairscope.sqlite.deleting import delete, prune, unfinished_deletions
@@ -49,6 +49,7 @@ from pairscope.sqlite.lock import Owner, StoreLock, find_owner
 from pairscope.sqlite.readers import Readers, connect_readonly
 from pairscope.sqlite.reading import (
     NEWEST_SECOND,
+    bar_extent,
     extent,
     mark_forming,
     next_traded,
@@ -86,65 +87,6 @@ __all__ = [
 
 TICKS_AT_ONCE_MS = 10 * MINUTE
 """Trades are read in pieces of this length, so that memory does not grow with the range."""
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolCheck:
-    """What a store holds of one instrument; times and ids are None when it holds no trade."""
-
-    instrument: Instrument
-    label: Label
-    ticks: int
-    bar_trades: int
-    """Trades counted by the 1-second bars; equal to `ticks` unless trades were pruned."""
-    first_ms: int | None
-    last_ms: int | None
-    first_id: int | None
-    last_id: int | None
-    open_gaps: int
-    coverage: Coverage
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The state of a whole store; `faults` are what SQLite found wrong with the file."""
-
-    symbols: tuple[SymbolCheck, ...]
-    faults: tuple[str, ...]
-    rejected: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Bytes on the disk."""
-
-    database: int
-    journal: int
-    disk_free: int
-    disk_total: int
-
-    @property
-    def disk_used(self) -> float:
-        """The share of the disk that is in use, by anyone."""
-        return 1 - self.disk_free / self.disk_total
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """What a deletion would remove, and the words that confirm it."""
-
-    instruments: tuple[Instrument, ...]
-    ticks: int
-    phrase: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """How the store does now; `set_aside` names damaged files that were replaced."""
-
-    writer: WriterStatus
-    size: Size
-    set_aside: tuple[str, ...]
 
 
 class Store(Protocol):
@@ -192,6 +134,9 @@ class Store(Protocol):
 
     def last_ids(self) -> dict[Instrument, tuple[int, int]]:
         """Return id and time of the trade with the highest id of each instrument that has trades."""
+
+    def bar_span(self, symbol: str | Instrument) -> tuple[int, int] | None:
+        """Return the start of the first bar and the end of the last, candles included; None without bars."""
 
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
         """Tell how much of a range (default: from the first to the last trade) was recorded."""
@@ -354,6 +299,10 @@ class SqliteReader:
                 if ticks:
                     newest[instrument] = ticks[-1]
         return newest
+
+    def bar_span(self, symbol: str | Instrument) -> tuple[int, int] | None:
+        with self._readers.snapshot() as db:
+            return bar_extent(db, self._find(db, symbol)[0])
 
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
         with self._readers.snapshot() as db:
@@ -542,7 +491,7 @@ class SqliteStore(SqliteReader):
 
         def work(db: sqlite3.Connection) -> int:
             book = self._database.upkeep.book(db, instrument)
-            rows = [(book.key, timeframe.ms, *bar[:9]) for bar in bars if bar.trades > 0]
+            rows = [(book.key, timeframe.ms, *bar[:9]) for bar in bars if bar.volume > 0]
             db.executemany("INSERT OR REPLACE INTO klines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             book.touched = min([book.touched, *(bar.time_ms for bar in bars)])
             return len(rows)

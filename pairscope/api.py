@@ -1,11 +1,9 @@
 """The REST API, on the process and port of the dashboard; times are ISO-8601 in UTC, unknown numbers null."""
 
 import json
-import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from market import Instrument, PairscopeError, iso
-from pairscope.commands import perform
+from ingest import SymbolHealth
+from market import Instrument, PairscopeError, Tick, WrongUse, iso
+from pairscope.commands import perform, plain
 from pairscope.handover import LOOPBACK
 from pairscope.runtime import Runtime, now_ms
 
@@ -25,21 +24,6 @@ READ_AT_MOST = 2**20
 _PORT = re.compile(r":[0-9]*$")
 
 Answering = Callable[[Request, Runtime], Awaitable[Response]]
-
-
-def plain(value: Any) -> Any:
-    """Turn results into what JSON can say: instruments as text, NaN and infinity as null."""
-    if isinstance(value, Instrument):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -53,23 +37,41 @@ async def health(request: Request, runtime: Runtime) -> Response:
 
 
 async def symbols(request: Request, runtime: Runtime) -> Response:
-    """Tell the newest trade of each symbol."""
+    """Tell the newest trade of each symbol, and how its recording does, if it is being recorded."""
     latest = await run_in_threadpool(runtime.reader.latest)
-    return answer(
-        [
-            {"venue": each.venue, "symbol": each.symbol, "time": iso(tick.time_ms), "price": tick.price}
-            for each, tick in latest.items()
-        ]
-    )
+    recorded = {each.instrument: each for each in runtime.recorded()}
+    return answer([_symbol_record(each, tick, recorded.get(each)) for each, tick in latest.items()])
+
+
+def _symbol_record(instrument: Instrument, tick: Tick, health: SymbolHealth | None) -> dict[str, object]:
+    return {
+        "venue": instrument.venue,
+        "symbol": instrument.symbol,
+        "time": iso(tick.time_ms),
+        "price": tick.price,
+        "state": health.state if health else "stored",
+        "age_seconds": health.age_seconds if health else None,
+        "lag_ms": health.lag_ms if health else None,
+    }
+
+
+async def listing(request: Request, runtime: Runtime) -> Response:
+    """Tell which symbols a venue has, and their status where they do not trade."""
+    asked = request.query_params
+    try:
+        found = await run_in_threadpool(runtime.search, asked.get("search", ""), asked.get("venue"))
+    except WrongUse as error:
+        return answer({"error": str(error)}, 400)
+    return answer([{"venue": each.venue, "symbol": each.symbol, "status": status} for each, status in found.items()])
 
 
 async def command(request: Request, runtime: Runtime) -> Response:
-    """Run a writing command for another process of this machine."""
+    """Run a command for another process of this machine."""
     if _PORT.sub("", request.headers.get("host", "")).strip("[]") not in LOOPBACK:
         # A page elsewhere whose name was made to lead here (DNS rebinding) still says its own name.
         return answer({"error": "commands are taken on the loopback address only"}, 403)
-    store = runtime.store
-    if store is None or not _allowed(request, store.owner.token):
+    desk, store = runtime.desk, runtime.store
+    if desk is None or store is None or not _allowed(request, store.owner.token):
         return answer({"error": "this needs the token of the store's lock file"}, 401)
     try:
         asked = json.loads(await _body(request))
@@ -79,7 +81,7 @@ async def command(request: Request, runtime: Runtime) -> Response:
     except (ValueError, KeyError, TypeError, RecursionError):
         limit = f"of {MAX_COMMAND_BYTES:,} bytes at most"
         return answer({"error": f'expected {{"command": NAME, "arguments": {{...}}}} {limit}'}, 400)
-    outcome = await run_in_threadpool(perform, store, name, arguments, now=now_ms())
+    outcome = await run_in_threadpool(perform, desk, name, arguments, now=now_ms())
     return answer(outcome.to_record())
 
 
@@ -104,6 +106,7 @@ def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
     return [
         Route("/api/health", ready(health)),
         Route("/api/symbols", ready(symbols)),
+        Route("/api/listing", ready(listing)),
         Route("/api/command", ready(command), methods=["POST"]),
     ]
 

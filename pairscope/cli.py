@@ -31,19 +31,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ingest import Feed, FeedHealth
 from market import Bars, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope import __version__
-from pairscope.api import api_routes, plain
-from pairscope.commands import Outcome, perform
+from pairscope.api import api_routes
+from pairscope.commands import NOT_RECORDING, Desk, Outcome, list_found, list_symbols, perform, plain
 from pairscope.feeds import binance
 from pairscope.feeds.replay import Replay, instruments_of
 from pairscope.files import BadLine, FileError, read_ticks, write_bars, write_ticks
 from pairscope.handover import LOOPBACK, hand_over
-from pairscope.runtime import Runtime, build, now_ms, open_store
+from pairscope.runtime import Runtime, build, fetch_listing, find_symbols, make_feeds, now_ms, open_store
 from pairscope.settings import VENUES, Settings, load, moment_ms
 from store import Deletion, SqliteReader, SymbolCheck, find_owner, store_path
 
 RECORDED_VENUES = (*VENUES, "binance-spot-raw", "binance-futures-raw", "import")
 REPLAY_STORE = "sqlite:///replay.db"
 BARS_AT_ONCE = 50_000
+TELL_SECONDS = 10.0
 STOPPED = 130
 """The exit code that shells give to what Ctrl-C ended."""
 
@@ -121,7 +122,7 @@ def _ingest_options(parser: argparse.ArgumentParser) -> None:
 
 def ingest(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Stream trades into the store without a browser."""
-    return record(settings, seconds=options.seconds)
+    return record(settings, seconds=options.seconds, tell=not options.json and sys.stderr.isatty())
 
 
 def _replay_options(parser: argparse.ArgumentParser) -> None:
@@ -180,23 +181,32 @@ def _all_ticks(reader: SqliteReader, instrument: Instrument) -> Iterator[Tick]:
         yield from batch
 
 
-def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None = None) -> Outcome:
-    """Record until the time is up, the feed ends, or the process is told to stop."""
+def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None = None, tell: bool = False) -> Outcome:
+    """Record until the time is up, the feed ends, or the process is told to stop; `tell` how it goes on stderr."""
     with stopping() as told, serving() as server:
-        runtime = build(settings, address=server.address, feed=feed, or_view=False)
+        runtime = build(settings, address=server.address, feed=feed, or_view=False, look_up=feed is None)
         server.runtime = runtime
         try:
             runtime.start()
             ingestor = runtime.ingestor
             assert ingestor is not None
-            end = time.monotonic() + seconds
-            while not told and (left := end - time.monotonic()) > 0 and not ingestor.ended.wait(min(left, 0.1)):
-                pass
+            begun = said = time.monotonic()
+            while not told and (left := begun + seconds - time.monotonic()) > 0:
+                if ingestor.ended.wait(min(left, 0.1)):
+                    break
+                if tell and time.monotonic() - said > TELL_SECONDS:
+                    said = time.monotonic()
+                    say(_progress(ingestor.health()))
             ingestor.stop()
         finally:
             runtime.close()
     with reading(store_path(settings.store)) as reader:
         return _summary(ingestor.health(), reader, settings)
+
+
+def _progress(health: FeedHealth) -> str:
+    trades = f"{health.received:,} received, {health.stored:,} stored, {health.reconnects:,} reconnects"
+    return f"{health.label} · {health.state} · {trades}" + (f" · {health.message}" if health.message else "")
 
 
 def _summary(health: FeedHealth, reader: SqliteReader, settings: Settings) -> Outcome:
@@ -441,9 +451,60 @@ def _change(settings: Settings, name: str, arguments: dict[str, object]) -> Outc
         raise WrongUse(f"there is no store at {settings.store}")
     store = open_store(settings)
     try:
-        return perform(store, name, arguments, now=now_ms())
+        return perform(Desk(store), name, arguments, now=now_ms())
     finally:
         store.close()
+
+
+# ------------------------------------------------------------------------------------- what records now
+
+
+def status(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Tell how the process that records into the store does."""
+    owner = find_owner(store_path(settings.store))
+    if owner is None:
+        return Outcome(1, NOT_RECORDING.format(settings.store), {})
+    return hand_over(owner, "status", {})
+
+
+def _symbols_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "add", "remove"))
+    parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="such as BTCUSDT or kraken:BTC/USD")
+    parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
+    parser.add_argument("--search", metavar="TEXT", help="list what the venue has with this in its name")
+
+
+def symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """List, add or remove what is recorded; changes take effect at once and last until the process ends."""
+    if options.venue not in (None, *VENUES):
+        raise UnknownName("venue", options.venue, VENUES)
+    if options.action == "list":
+        return _list_symbols(options, settings)
+    if options.search is not None:
+        raise WrongUse(f"--search goes with `symbols list`, not with `symbols {options.action}`")
+    if not options.symbols:
+        raise WrongUse(f"name the symbols to {options.action}, such as `symbols {options.action} BTCUSDT`")
+    owner = find_owner(store_path(settings.store))
+    if owner is None:
+        raise WrongUse(NOT_RECORDING.format(settings.store))
+    return hand_over(owner, f"symbols {options.action}", {"symbols": options.symbols, "venue": options.venue})
+
+
+def _list_symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
+    if options.symbols:
+        raise WrongUse("`symbols list` takes no symbol: --search TEXT finds those of a venue")
+    path = store_path(settings.store)
+    if owner := find_owner(path):
+        return hand_over(owner, "symbols list", {"search": options.search, "venue": options.venue})
+    if options.search is not None:
+        venue = options.venue or settings.venue
+        return list_found(find_symbols(fetch_listing(settings, venue), options.search, venue=venue))
+    wanted = [each for feed in make_feeds(settings) for each in feed.instruments]
+    stored: Sequence[Instrument] = ()
+    if path.is_file():
+        with reading(path) as reader:
+            stored = reader.instruments()
+    return list_symbols(dict.fromkeys(wanted, ("in settings", "")), stored, venue=options.venue)
 
 
 # ------------------------------------------------------------------------------------------------ options
@@ -486,4 +547,6 @@ COMMANDS = {
     "backup": (backup, _backup_options),
     "prune": (prune, _prune_options),
     "delete": (delete, _delete_options),
+    "status": (status, _no_options),
+    "symbols": (symbols, _symbols_options),
 }

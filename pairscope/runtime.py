@@ -1,32 +1,52 @@
 """The composition root: the one file that names concrete classes and reads the clock for them."""
 
+import asyncio
 import gc
 import logging
+import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from ingest import Feed, FeedHealth, Ingestor
-from market import Label, PairscopeError, WrongUse
+from ingest import Feed, FeedError, FeedHealth, Ingestor, SymbolHealth, VenueError, VenueHealth
+from market import Instrument, Label, PairscopeError, UnknownName, WrongUse, did_you_mean
 from pairscope import __version__
-from pairscope.commands import Keep
+from pairscope.commands import NOT_RECORDING, Desk, Keep, plain
+from pairscope.feeds.binance import FUTURES, SPOT
+from pairscope.feeds.coinbase import COINBASE
+from pairscope.feeds.kraken import KRAKEN
+from pairscope.feeds.live import Live
+from pairscope.feeds.rest import Rest
 from pairscope.feeds.simulated import Simulated
+from pairscope.feeds.websocket import Wire
 from pairscope.logs import start_log, stop_log
+from pairscope.recording.venue import Venue
 from pairscope.settings import Settings
-from store import SqliteReader, SqliteStore, StoreHeld, StoreStatus, store_path
+from store import SqliteReader, SqliteStore, StoreHeld, StoreStatus, find_owner, store_path
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 60.0
+LISTING_SECONDS = 3.0
+"""A venue is waited for so long when a person asks what it has."""
+
+LISTING_KEPT_SECONDS = 600.0
+SKEW_MS, LAG_MS = 1_000, 100
+"""More than this, and the page says so: the clock's difference from a venue's, and the event loop's delay."""
+
+CONFLICT = "the id is stored with other values"
+"""The store's reason for a trade whose id came with another price, quantity, time or side before."""
+
 OURS = frozenset({"market", "analytics", "store", "ingest", "pairscope"})
 """The packages and modules that recording is made of; pages and charts are not loaded yet when it begins."""
 
@@ -38,30 +58,128 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_simulated(settings: Settings) -> Simulated:
-    """Return the simulated market of the settings' seed, symbols and breaks."""
-    strangers = [str(each) for each in settings.instruments if each.venue != settings.venue]
-    if strangers:
-        raise WrongUse(f"one venue is recorded at a time: {', '.join(strangers)} is not at {settings.venue}")
-    symbols = [each.symbol for each in settings.instruments]
+def make_simulated(settings: Settings, symbols: Sequence[str]) -> Simulated:
+    """Return the simulated market of the settings' seed and breaks."""
     return Simulated(seed=settings.seed, symbols=symbols or None, breaks_ms=settings.breaks, clock=now_ms)
 
 
-FEEDS: dict[str, Callable[[Settings], Feed]] = {"simulated": make_simulated}
-"""How each venue's feed is made."""
+def make_live(words: Venue, settings: Settings, symbols: Sequence[str]) -> Live:
+    """Return the feed of a venue that is reached over a network."""
+    dates: list[Callable[[str], None]] = []  # the feed is made last, and takes the dates that its parts see
 
-NO_FEED = "this version has no feed for {} yet; see the simulated market with `python start.py --demo`"
+    def on_date(date: str) -> None:
+        for take in dates:
+            take(date)
+
+    wire = Wire(words, settings.sockets(words.name) or words.sockets, on_date=on_date)
+    rest = make_rest(words, settings, on_date=on_date)
+    feed = Live(words, wire, rest, symbols or words.defaults, clock=now_ms, monotonic=time.monotonic)
+    dates.append(feed.note_date)
+    return feed
 
 
-def make_feed(settings: Settings) -> Feed:
-    """Return the feed of the settings' venue.
+def make_rest(words: Venue, settings: Settings, *, on_date: Callable[[str], None] = lambda date: None) -> Rest:
+    """Return what asks a venue's REST servers."""
+    return Rest(words, settings.rests(words.name) or words.rests, clock=now_ms, on_date=on_date)
+
+
+NETWORK: dict[str, Venue] = {
+    "binance-spot": SPOT,
+    "binance-futures": FUTURES,
+    "coinbase": COINBASE,
+    "kraken": KRAKEN,
+}
+"""The words of each venue that is reached over a network."""
+
+FEEDS: dict[str, Callable[[Settings, Sequence[str]], Feed]] = {
+    "simulated": make_simulated,
+    **{name: partial(make_live, words) for name, words in NETWORK.items()},
+}
+"""How each venue's feed is made of the settings and the symbols; without any, the venue has its own."""
+
+
+def make_feeds(settings: Settings) -> tuple[Feed, ...]:
+    """Return one feed for each venue of the settings.
 
     Raises:
-        WrongUse: when this version has none.
+        WrongUse: when real and simulated trades would be mixed, or the simulated market lacks a symbol.
     """
-    if settings.venue not in FEEDS:
-        raise WrongUse(NO_FEED.format(settings.venue))
-    return FEEDS[settings.venue](settings)
+    symbols: dict[str, list[str]] = {}
+    for each in settings.instruments:
+        symbols.setdefault(each.venue, []).append(each.symbol)
+    feeds = tuple(FEEDS[venue](settings, names) for venue, names in (symbols or {settings.venue: []}).items())
+    if len({feed.label for feed in feeds}) > 1:
+        kinds = " and ".join(f"{feed.label} trades of {feed.venue}" for feed in feeds)
+        raise WrongUse(f"{kinds} are never recorded together: name symbols of one kind")
+    return feeds
+
+
+async def _ask_listing(words: Venue, settings: Settings) -> Mapping[str, str]:
+    rest = make_rest(words, settings)
+    try:
+        async with asyncio.timeout(LISTING_SECONDS):
+            return words.read_listing(await rest.get(words.listing_request(), urgent=True))
+    except TimeoutError as error:
+        raise VenueError(f"{words.name} did not tell its symbols within {LISTING_SECONDS:g} s") from error
+    except ValueError as error:
+        raise VenueError(f"{words.name} did not tell its symbols: {error}") from error
+    finally:
+        await rest.close()
+
+
+def fetch_listing(settings: Settings, venue: str) -> Mapping[str, str]:
+    """Return the symbols of a venue with their status (empty: it trades).
+
+    Raises:
+        UnknownName: when there is no such venue.
+        FeedError: when it does not answer in time.
+    """
+    if venue not in FEEDS:
+        raise UnknownName("venue", venue, FEEDS)
+    words = NETWORK.get(venue)
+    return asyncio.run(_ask_listing(words, settings)) if words else FEEDS[venue](settings, ()).symbols()
+
+
+def find_symbols(listing: Mapping[str, str], text: str, *, venue: str) -> dict[Instrument, str]:
+    """Return the symbols that contain a text, those that begin with it first."""
+    sought = text.strip().upper()
+    found = sorted((name.upper().find(sought), name) for name in listing if sought in name.upper())
+    return {Instrument(venue, name): listing[name] for _, name in found}
+
+
+def refuse_unlisted(settings: Settings) -> None:
+    """Refuse symbols that their venue does not have; one that cannot be reached is not asked for long.
+
+    Raises:
+        WrongUse: for the first of them, with the nearest name.
+    """
+
+    async def ask(venue: str) -> Mapping[str, str]:
+        try:
+            return await _ask_listing(NETWORK[venue], settings)
+        except FeedError as error:
+            log.info("the symbols were not looked up: %s", error)
+            return {}
+
+    async def ask_all(venues: Sequence[str]) -> dict[str, Mapping[str, str]]:
+        return dict(zip(venues, await asyncio.gather(*map(ask, venues)), strict=True))
+
+    named = settings.instruments
+    listings = asyncio.run(ask_all([*{each.venue: None for each in named if each.venue in NETWORK}]))
+    for each in named:
+        refuse_unknown(each, listings.get(each.venue, {}))
+
+
+def refuse_unknown(instrument: Instrument, listing: Mapping[str, str]) -> None:
+    """Refuse a symbol that is not among those of its venue, when these are known.
+
+    Raises:
+        WrongUse: with the nearest name.
+    """
+    if listing and instrument.symbol not in listing:
+        near = did_you_mean(instrument.symbol, list(listing))
+        find = f"`python -m pairscope symbols list --venue {instrument.venue} --search TEXT` finds what it has"
+        raise WrongUse(f"{instrument.venue} has no symbol {instrument.symbol!r}{near}; {find}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +191,8 @@ class Health:
     """`owner` records; `viewer` shows what another process records."""
     feed: FeedHealth | None
     store: StoreStatus | None
+    conflicts: int
+    """Trades, since this process began, whose id had come before with other values; the first ones are kept."""
     warnings: tuple[str, ...]
     workers: tuple[str, ...]
     """The threads that record, one name for each; twice the same name would be a fault."""
@@ -90,15 +210,16 @@ class Runtime:
         store: SqliteStore | None,
         reader: SqliteReader,
         ingestor: Ingestor | None,
-        notice: str = "",
         end_log: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.reader = reader
         self.store = store
         self.ingestor = ingestor
-        self._notice = notice
         self._end_log = end_log
+        self._conflicts_before = reader.reject_counts().get(CONFLICT, 0)
+        self._listings: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._changing = threading.Lock()
         self._closing = threading.Event()
         self._run: Future[int] | None = None
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
@@ -118,20 +239,25 @@ class Runtime:
     def health(self) -> Health:
         """Return the state of the process now."""
         store = self.store.status() if self.store else None
+        feed = self.ingestor.health() if self.ingestor else None
+        conflicts = self.reader.reject_counts().get(CONFLICT, 0) - self._conflicts_before if feed else 0
         return Health(
             version=__version__,
             role="owner" if self.store else "viewer",
-            feed=self.ingestor.health() if self.ingestor else None,
+            feed=feed,
             store=store,
-            warnings=tuple(self._warnings(store)),
+            conflicts=max(conflicts, 0),  # a deletion takes the ledger's counts, too
+            warnings=(
+                *(self._store_warnings(store) if store else [self._viewing()]),
+                *(feed_warnings(feed) if feed else ()),
+                *([CONFLICTS.format(conflicts)] if conflicts > 0 else ()),
+            ),
             workers=tuple(sorted(each.name for each in threading.enumerate() if each.name in WORKERS)),
             threads=threading.active_count(),
         )
 
-    def _warnings(self, store: StoreStatus | None) -> list[str]:
-        warnings = [self._notice] if self._notice else []
-        if store is None:
-            return [self._viewing()]
+    def _store_warnings(self, store: StoreStatus) -> list[str]:
+        warnings = []
         if store.writer.trouble:
             rows, seconds = store.writer.queued_rows, store.writer.trouble_seconds
             warnings.append(f"Not recording to disk for {seconds:.0f} s: {store.writer.trouble}. {rows:,} rows wait.")
@@ -152,6 +278,92 @@ class Runtime:
                 "Restart this app, and it will record."
             )
         return f"Viewing only: process {owner.pid} records into {self.settings.store}."
+
+    # ---- what commands ask of it
+
+    @property
+    def desk(self) -> Desk | None:
+        """What commands act on; None where another process owns the store."""
+        return Desk(self.store, self if self.ingestor else None) if self.store else None
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """Return the state of the process in plain values."""
+        record: Mapping[str, Any] = plain(self.health())
+        return record
+
+    def recorded(self) -> tuple[SymbolHealth, ...]:
+        """Return what is being recorded; nothing where nothing is."""
+        return self.ingestor.health().symbols if self.ingestor else ()
+
+    def _recording(self) -> Ingestor:
+        if self.ingestor is None:
+            raise WrongUse(NOT_RECORDING.format(self.settings.store))
+        return self.ingestor
+
+    def add_symbol(self, text: str, venue: str | None = None) -> Instrument:
+        """Record one more symbol, also of a venue that is not recorded yet, until the process ends.
+
+        Raises:
+            WrongUse: when it cannot be had, with the nearest name.
+        """
+        ingestor, instrument = self._recording(), Instrument.parse(text, venue=venue or self.settings.venue)
+        if instrument.venue not in (*FEEDS, *ingestor.venues):
+            raise UnknownName("venue", instrument.venue, FEEDS)
+        with self._changing:  # two must not both begin a venue
+            if instrument.venue in ingestor.venues:
+                ingestor.add(instrument)
+            else:
+                ingestor.add_feed(self._new_feed(instrument, ingestor.health().label))
+        log.info("%s is recorded from now on", instrument)
+        return instrument
+
+    def _new_feed(self, instrument: Instrument, label: Label) -> Feed:
+        feed = FEEDS[instrument.venue](self.settings, [instrument.symbol])
+        if feed.label != label:
+            raise WrongUse(f"{feed.label} trades of {feed.venue} are never recorded together with {label} ones")
+        refuse_unlisted(replace(self.settings, symbols=(str(instrument),)))
+        return feed
+
+    def remove_symbol(self, text: str, venue: str | None = None) -> Instrument:
+        """Record one symbol less, until the process ends; what is stored of it stays.
+
+        Raises:
+            WrongUse: when it is not being recorded.
+        """
+        ingestor, asked = self._recording(), Instrument.parse(text, venue=venue or "")
+        names = [each.instrument for each in self.recorded()]
+        fitting = [name for name in names if name.symbol == asked.symbol and asked.venue in ("", name.venue)]
+        if len(fitting) > 1:
+            fitting = [name for name in fitting if name.venue == self.settings.venue]
+            if not fitting:
+                raise WrongUse(f"several venues record {text}: write one as VENUE:{text}")
+        if not fitting:
+            raise UnknownName("recorded symbol", text, [str(name) if asked.venue else name.symbol for name in names])
+        ingestor.remove(fitting[0])
+        log.info("%s is not recorded any more", fitting[0])
+        return fitting[0]
+
+    def search(self, text: str = "", venue: str | None = None) -> dict[Instrument, str]:
+        """Return what a venue has under names that contain a text, with its status (empty: it trades).
+
+        Raises:
+            UnknownName: when there is no such venue.
+            FeedError: when the venue does not tell.
+        """
+        venue = venue or self.settings.venue
+        return find_symbols(self._listing(venue), text, venue=venue)
+
+    def _listing(self, venue: str) -> Mapping[str, str]:
+        known = self.ingestor.listing(venue) if self.ingestor else {}
+        if known:
+            return known
+        asked, listing = self._listings.get(venue, (-math.inf, known))
+        if time.monotonic() - asked > LISTING_KEPT_SECONDS:
+            listing = fetch_listing(self.settings, venue)
+            self._listings[venue] = time.monotonic(), listing
+        return listing
+
+    # ---- from the beginning to the end
 
     def _keep_house(self) -> None:
         keep = Keep(self.settings.keep_ticks_days, self.settings.keep_seconds_days)
@@ -182,6 +394,33 @@ class Runtime:
         self._end_log()
 
 
+CONFLICTS = "The exchange sent {:,} trades whose id it had sent before with other values; the first ones are kept."
+
+
+def feed_warnings(feed: FeedHealth) -> list[str]:
+    """Return what a person should know of the feeds, worst first."""
+    warnings = [each for venue in feed.venues for each in _venue_warnings(venue)]
+    if feed.loop_lag_ms > LAG_MS:
+        warnings.append(
+            f"Recording was held up for {feed.loop_lag_ms:,.0f} ms within the last minute; no trade is lost by that, "
+            "but they come late: this machine has too much to do."
+        )
+    return warnings
+
+
+def _venue_warnings(venue: VenueHealth) -> Iterator[str]:
+    if venue.state in ("disconnected", "refused", "failing"):
+        yield f"{venue.venue} is not being recorded: {venue.message or venue.state}."
+    if venue.status.refused:
+        yield f"Not recorded: {'; '.join(venue.status.refused.values())}."
+    skew = venue.status.skew_ms or 0
+    if abs(skew) > SKEW_MS:
+        yield (
+            f"This machine's clock is {abs(skew) / 1000:.1f} s {'ahead of' if skew > 0 else 'behind'} that of "
+            f"{venue.venue}: let the system set it by the network. Trades keep the venue's time."
+        )
+
+
 def open_store(settings: Settings, *, address: str | None = None) -> SqliteStore:
     """Open the settings' store for writing.
 
@@ -199,14 +438,22 @@ def open_store(settings: Settings, *, address: str | None = None) -> SqliteStore
     )
 
 
-def build(settings: Settings, *, address: str | None = None, feed: Feed | None = None, or_view: bool = True) -> Runtime:
+def build(
+    settings: Settings,
+    *,
+    address: str | None = None,
+    feed: Feed | None = None,
+    or_view: bool = True,
+    look_up: bool = False,
+) -> Runtime:
     """Put the process together: the owner of the store, or a viewer where another process owns it.
 
     Args:
         settings: what to record, and where.
         address: where this process takes commands, for the lock file.
-        feed: another source than the settings' venue.
+        feed: another source than the settings' venues.
         or_view: whether to become a viewer when the store is held; otherwise that is an error.
+        look_up: whether to refuse symbols that their venue does not have; otherwise the page tells of them.
 
     Raises:
         PairscopeError: when the store or the log cannot be used.
@@ -215,7 +462,9 @@ def build(settings: Settings, *, address: str | None = None, feed: Feed | None =
     end_log = partial(stop_log, handler)
     try:
         try:
-            return _owner(settings, address, feed, end_log, alone=or_view)
+            if look_up and find_owner(store_path(settings.store)) is None:
+                refuse_unlisted(settings)
+            return _owner(settings, address, feed, end_log)
         except StoreHeld:
             if not or_view:
                 raise
@@ -226,22 +475,16 @@ def build(settings: Settings, *, address: str | None = None, feed: Feed | None =
         raise
 
 
-def _owner(
-    settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None], *, alone: bool
-) -> Runtime:
-    missing = feed is None and settings.venue not in FEEDS and alone
-    source = None if missing else feed or make_feed(settings)  # before the store: a typing error leaves no file behind
+def _owner(settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None]) -> Runtime:
+    feeds = (feed,) if feed else make_feeds(settings)  # before the store: a typing error leaves no file behind
     store = open_store(settings, address=address)
-    if source is None:
-        notice = f"Nothing is being recorded: {NO_FEED.format(settings.venue)}."
-        return Runtime(settings, store=store, reader=store, ingestor=None, notice=notice, end_log=end_log)
     try:
-        refuse_mixing(store, source.label)
-        ingestor = Ingestor(source, store, clock=now_ms)
+        refuse_mixing(store, feeds[0].label)
+        ingestor = Ingestor(feeds, store, clock=now_ms, refill_trades=settings.refill_trades)
+        return Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
     except BaseException:
         store.close()
         raise
-    return Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
 
 
 def refuse_mixing(store: SqliteStore, label: Label) -> None:

@@ -11,15 +11,19 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from market import Instrument, UnknownName, WrongUse, did_you_mean, iso
 
-VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken", "simulated")
+NETWORK_VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken")
+"""The venues that are reached over a network; each has two keys for its addresses."""
+
+VENUES = (*NETWORK_VENUES, "simulated")
 CONFIG_FILE = "pairscope.toml"
 PREFIX = "PAIRSCOPE_"
 DEMO: Mapping[str, object] = {"venue": "simulated", "store": "sqlite:///demo.db", "symbols": ()}
@@ -27,6 +31,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]*@")
 
 
 class SettingsError(WrongUse):
@@ -84,6 +89,41 @@ def _moments(value: object) -> tuple[int, ...]:
     raise ValueError('times separated by commas, such as "2026-11-21T08:30:00Z"')
 
 
+def _addresses(*schemes: str) -> Callable[[object], tuple[str, ...]]:
+    """Return what reads base addresses with one of these schemes: where a venue is, not what it is asked."""
+    plain = " or ".join(f"{scheme}://HOST[:PORT]" for scheme in schemes)
+
+    def read(value: object) -> tuple[str, ...]:
+        texts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{plain}, several separated by commas")
+        return tuple(dict.fromkeys(_address(text.strip(), schemes, plain) for text in texts if text.strip()))
+
+    return read
+
+
+def _address(text: str, schemes: Sequence[str], plain: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:  # no number, or one that is no port
+        raise ValueError(f"{plain} with a port from 1 to 65535") from error
+    if parts.scheme not in schemes or not parts.hostname or port == 0 or not text.isascii() or " " in text:
+        raise ValueError(plain)
+    if surplus := _surplus(parts, text):
+        raise ValueError(f"{plain} without {surplus}")
+    return text.rstrip("/")
+
+
+def _surplus(parts: SplitResult, text: str) -> str:
+    """Name what a base address has too much of."""
+    if "@" in parts.netloc:
+        return "a user or password"
+    if "?" in text or "#" in text:
+        return "a query"
+    return "a path: paths are the venue's own" if parts.path not in ("", "/") else ""
+
+
 def _whole(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         expected = f"a whole number from {low:,} to {high:,}"
@@ -137,6 +177,16 @@ def _key(
     )
 
 
+def _sockets() -> Any:
+    meaning = "other WebSocket addresses than the venue's: `wss://HOST:PORT`, several separated by commas"
+    return _key((), _addresses("ws", "wss"), meaning, record=list)
+
+
+def _rests() -> Any:
+    meaning = "other REST addresses than the venue's: `https://HOST:PORT`, several separated by commas"
+    return _key((), _addresses("http", "https"), meaning, record=list)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All there is to set; the meaning of each key stands beside it and in README."""
@@ -144,7 +194,23 @@ class Settings:
     store: str = _key("sqlite:///ticks.db", _text, "where trades are kept: sqlite:///FILE")
     venue: str = _key("binance-spot", _venue, f"where trades come from: {', '.join(VENUES)}")
     symbols: tuple[str, ...] = _key(
-        (), _symbols, "what to record, separated by commas; empty: the venue's defaults", record=list
+        (),
+        _symbols,
+        "what to record, separated by commas; one of another venue as `kraken:BTC/USD`; empty: the venue's defaults",
+        record=list,
+    )
+    binance_spot_ws: tuple[str, ...] = _sockets()
+    binance_spot_rest: tuple[str, ...] = _rests()
+    binance_futures_ws: tuple[str, ...] = _sockets()
+    binance_futures_rest: tuple[str, ...] = _rests()
+    coinbase_ws: tuple[str, ...] = _sockets()
+    coinbase_rest: tuple[str, ...] = _rests()
+    kraken_ws: tuple[str, ...] = _sockets()
+    kraken_rest: tuple[str, ...] = _rests()
+    refill_trades: int = _key(
+        2_000_000,
+        _whole(1_000, 1_000_000_000),
+        "of a larger gap only so many trades are fetched, the newest; candles cover the rest",
     )
     seed: int = _key(7, _whole(0, 2**32 - 1), "the simulated market's seed")
     breaks: tuple[int, ...] = _key(
@@ -178,6 +244,18 @@ class Settings:
     def instruments(self) -> tuple[Instrument, ...]:
         """What to record, each with its venue."""
         return tuple(dict.fromkeys(Instrument.parse(symbol, venue=self.venue) for symbol in self.symbols))
+
+    def sockets(self, venue: str) -> tuple[str, ...]:
+        """Return where the venue's WebSocket servers are; none: where the venue itself says."""
+        return self._addresses_of(venue, "ws")
+
+    def rests(self, venue: str) -> tuple[str, ...]:
+        """Return where the venue's REST servers are; none: where the venue itself says."""
+        return self._addresses_of(venue, "rest")
+
+    def _addresses_of(self, venue: str, kind: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = getattr(self, f"{venue.replace('-', '_')}_{kind}")
+        return found
 
     def to_record(self) -> dict[str, object]:
         """Return the settings as JSON can say them, for the ledger of runs; `read_settings` reads them back."""
@@ -248,6 +326,7 @@ def _value(key: str, value: object, where: str, name: str) -> object:
     try:
         return KEYS[key].metadata["read"](value)
     except ValueError as error:
-        raise SettingsError(f"{name} {where} is {value!r}, but must be {error}") from error
+        told = _USER_INFO.sub("***@", repr(value))  # a password is told nobody
+        raise SettingsError(f"{name} {where} is {told}, but must be {error}") from error
     except UnknownName as error:
         raise SettingsError(f"{name} {where}: {error}") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from starlette.applications import Starlette
 
 from ingest import Ingestor
-from market import DAY, Instrument, Tick, WrongUse
-from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes, plain
-from pairscope.feeds.replay import Replay
+from market import DAY, Tick, WrongUse
+from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes
+from pairscope.commands import plain
+from pairscope.feeds.simulated import Simulated
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import Settings
 from store import SqliteReader, SqliteStore
@@ -68,7 +70,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     now = now_ms()
     ticks = [Tick("simulated", "BTCUSDT", day, now - (DAYS - day) * DAY, 100.0, 1.0, None) for day in range(DAYS)]
     store.append(ticks).result()
-    ingestor = Ingestor(Replay(instruments=[Instrument("simulated", "BTCUSDT")]), store, clock=now_ms)
+    ingestor = Ingestor([Simulated(clock=now_ms, symbols=["BTCUSDT"])], store, clock=now_ms)
     runtime = Runtime(Settings(), store=store, reader=store, ingestor=ingestor)
     held = [runtime]
 
@@ -97,8 +99,42 @@ def test_symbols_tell_the_newest_trade_of_each(desk: Desk) -> None:
     assert symbol["time"].endswith("Z")
 
 
+def test_a_recorded_symbol_tells_how_its_recording_does_and_a_stored_one_that_it_does_not(desk: Desk) -> None:
+    [symbol] = strict(desk.get("/api/symbols").text)
+    assert (symbol["state"], symbol["age_seconds"], symbol["lag_ms"]) == ("waiting", None, None)
+    desk.store.append([Tick("kraken", "BTC/USD", 1, now_ms(), 100.0, 1.0, None)]).result()
+    states = {each["symbol"]: each["state"] for each in strict(desk.get("/api/symbols").text)}
+    assert states == {"BTCUSDT": "waiting", "BTC/USD": "stored"}
+
+
+def test_the_listing_finds_symbols_of_a_venue_by_part_of_their_name(desk: Desk) -> None:
+    found = strict(desk.get("/api/listing?venue=simulated&search=usd").text)
+    assert {"venue": "simulated", "symbol": "BTCUSDT", "status": ""} in found
+    assert strict(desk.get("/api/listing?venue=simulated&search=eth").text) == [
+        {"venue": "simulated", "symbol": "ETHUSDT", "status": ""}
+    ]
+    assert strict(desk.get("/api/listing?venue=simulated&search=none").text) == []
+
+
+def test_a_venue_that_there_is_not_is_told_with_the_nearest(desk: Desk) -> None:
+    reply = desk.get("/api/listing?venue=krakn")
+    assert (reply.status_code, strict(reply.text)["error"].split(";")[0]) == (
+        400,
+        "unknown venue 'krakn' (did you mean kraken?)",
+    )
+
+
+def test_a_venue_that_does_not_answer_is_said_so(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    desk.held[0].settings = replace(Settings(), kraken_rest=(nobody,))
+    reply = desk.get("/api/listing?venue=kraken")
+    assert reply.status_code == 503
+    assert "kraken" in strict(reply.text)["error"]
+
+
 def test_no_secret_is_told(desk: Desk) -> None:
-    for path in ("/api/health", "/api/symbols", "/api/command", "/api/none"):
+    for path in ("/api/health", "/api/symbols", "/api/listing?venue=simulated", "/api/command", "/api/none"):
         assert desk.store.owner.token not in desk.get(path).text
 
 
@@ -108,6 +144,7 @@ def test_no_secret_is_told(desk: Desk) -> None:
         ("GET", "/api/command", 405),
         ("POST", "/api/health", 405),
         ("DELETE", "/api/symbols", 405),
+        ("POST", "/api/listing", 405),
         ("GET", "/api/none", 404),
         ("GET", "/api/health/x", 404),
         ("GET", "/", 404),
@@ -139,6 +176,8 @@ def test_a_command_that_is_wrong_use_answers_with_its_exit_code(desk: Desk) -> N
     status, outcome = desk.post({"command": "delete", "arguments": {"symbol": "BTCUSTD"}})
     assert (status, outcome["exit"]) == (200, 2)
     assert "did you mean BTCUSDT?" in outcome["text"]
+    status, outcome = desk.post({"command": "symbols add", "arguments": {"symbols": ["simulated:ETHUSDT"]}})
+    assert (status, outcome["exit"], outcome["text"]) == (200, 2, "nothing is being recorded")  # it has not begun
     status, outcome = desk.post({"command": "ingest", "arguments": {}})
     assert (status, outcome["exit"]) == (200, 2)
 
@@ -207,9 +246,7 @@ def test_a_viewer_takes_no_commands(desk: Desk) -> None:
 # --------------------------------------------------------------------------------------------- plain values
 
 
-def test_results_become_what_json_can_say() -> None:
-    nested = {"a": float("nan"), 5: [float("inf"), -float("inf"), 1.5], "i": Instrument("v", "S"), "t": (1, None, True)}
-    assert plain(nested) == {"a": None, "5": [None, None, 1.5], "i": "v:S", "t": [1, None, True]}
+def test_settings_become_what_json_can_say() -> None:
     settings = plain(replace(Settings(), symbols=("A",)))
     assert (settings["symbols"], settings["keep_ticks_days"]) == (["A"], None)
     assert json.dumps(settings, allow_nan=False)

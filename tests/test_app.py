@@ -1,4 +1,4 @@
-"""The front door: what is wrong at the start is one sentence, whichever way the app is started."""
+"""The front door: what is wrong at the start is one sentence; what is wrong later is said on the page."""
 
 import sqlite3
 import subprocess
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from store import SqliteStore
-from tests.faults.desk import ROOT, environment, free_port, streamlit
+from tests.exchange.running import exchange_process
+from tests.faults.desk import ROOT, Desk, Tab, environment, free_port, running, streamlit, text, wait_for
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,51 @@ def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(mistake: Mistake,
     assert mistake.answer.format(folder=folder) in errors
     assert errors.count("\n") == 1
     assert code == 2
+
+
+# ------------------------------------------------------------------------------------------- live venues
+
+
+def addresses(venue: str, ws: str, rest: str) -> dict[str, Any]:
+    name = venue.upper().replace("-", "_")
+    return {f"PAIRSCOPE_{name}_WS": ws, f"PAIRSCOPE_{name}_REST": rest}
+
+
+def nowhere(venue: str) -> dict[str, Any]:
+    """Addresses at which nobody listens."""
+    port = free_port()
+    return addresses(venue, f"ws://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
+
+
+def states_of(desk: Desk) -> dict[str, str]:
+    return {each["instrument"]: each["state"] for each in desk.health()["feed"]["symbols"]}
+
+
+def test_the_page_tells_how_each_venue_and_symbol_does(tmp_path: Path) -> None:
+    """One venue streams and lacks a symbol, one is not there; then the first falls silent."""
+    symbols = "binance-spot:BTCUSDT,binance-spot:BTCUSTD,coinbase:BTC-USD"
+    with exchange_process("binance-spot", ("BTCUSDT",), folder=tmp_path, rate=50) as exchange:
+        env = addresses("binance-spot", exchange.ws, exchange.rest) | nowhere("coinbase")
+        with running(tmp_path, **env, PAIRSCOPE_SYMBOLS=symbols) as desk, Tab(desk.port) as tab:
+            wanted = ["live", "refused", "disconnected"]
+            wait_for(lambda: list(states_of(desk).values()) == wanted)
+            said = text(tab.show())
+            for words in ("STREAMING", "DISCONNECTED", "1 of 2 venues streaming", "weight ", "LIVE 0."):
+                assert words in said, words
+            assert "Not recorded: binance-spot has no symbol 'BTCUSTD' (did you mean BTCUSDT?)." in said
+            exchange.control("pace", rate=0.0)
+            wait_for(lambda: states_of(desk)["binance-spot:BTCUSDT"] in ("quiet", "stale"))
+            said = text(tab.show())
+            assert " s ago" in said
+            assert "LIVE 0." not in said
+            assert "cannot be reached" in said
+
+
+def test_without_a_network_the_page_says_so_and_what_to_do(tmp_path: Path) -> None:
+    env = nowhere("kraken") | {"PAIRSCOPE_VENUE": "kraken", "PAIRSCOPE_SYMBOLS": ""}
+    with running(tmp_path, **env) as desk, Tab(desk.port) as tab:
+        wait_for(lambda: desk.health()["feed"]["state"] == "disconnected")
+        said = text(tab.show())
+    assert "kraken is not being recorded: " in said
+    assert "Is there no network? `python start.py --demo` shows the simulated market" in said
+    assert "Its venue is not reached; the chart begins when it is." in said

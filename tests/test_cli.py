@@ -31,6 +31,7 @@ from pairscope.feeds import binance
 from pairscope.files import BAR_HEADER, TICK_HEADER, BadLine, read_ticks, write_ticks
 from store import SqliteReader, SqliteStore, find_owner
 from tests.contracts.store import assert_bars
+from tests.exchange.running import ExchangeProcess, exchange_process
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ["received", "stored", "duplicates", "rejected", "gaps_open", "gaps_filled", "reconnects"]
@@ -102,12 +103,14 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
 
 
-def start(*arguments: object, cwd: Path, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
+def start(
+    *arguments: object, cwd: Path, stdin: int = subprocess.DEVNULL, **environment: str
+) -> "subprocess.Popen[str]":
     """Begin a command as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "pairscope", *map(str, arguments)],
         cwd=cwd,
-        env=clean_environment(),
+        env=clean_environment(**environment),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -422,7 +425,10 @@ MISTAKES: list[tuple[str, str]] = [
         "ingest --venue binanc-spot",
         "--venue on the command line: unknown venue 'binanc-spot' (did you mean binance-spot?)",
     ),
-    ("ingest --venue kraken --seconds 1", "this version has no feed for kraken yet; "),
+    (
+        "ingest --venue simulated --symbols BTCUSDT,kraken:BTC/USD",
+        "SIMULATED trades of simulated and LIVE trades of kraken are never recorded together: ",
+    ),
     ("ingest --venue simulated --symbols BTCUSTD", "unknown simulated symbol 'BTCUSTD' (did you mean BTCUSDT?)"),
     ("ingest --venue simulated --symbols bogus:BTCUSDT", "symbols: unknown venue 'bogus'; known: "),
     ("ingest --seconds 0", "argument --seconds: '0' is not a number above 0"),
@@ -465,6 +471,14 @@ MISTAKES: list[tuple[str, str]] = [
     ("prune --seconds-days 5", "1-second bars must be kept at least as long as trades (for ever), not 5 days"),
     ("delete", "one of the arguments --symbol --everything is required"),
     ("delete --symbol ETHUSTD --yes", "unknown symbol 'ETHUSTD' (did you mean ETHUSDT?); known: "),
+    ("symbols", "the following arguments are required: action"),
+    ("symbols lst", "argument action: unknown choice 'lst' (did you mean list?)"),
+    ("symbols list BTCUSDT", "`symbols list` takes no symbol: --search TEXT finds those of a venue"),
+    ("symbols list --venue krakn", "unknown venue 'krakn' (did you mean kraken?)"),
+    ("symbols add", "name the symbols to add, such as `symbols add BTCUSDT`"),
+    ("symbols add BTCUSDT --search BTC", "--search goes with `symbols list`, not with `symbols add`"),
+    ("symbols add BTCUSDT", "nothing is being recorded into sqlite:///own.db: start "),
+    ("symbols remove BTCUSDT", "nothing is being recorded into sqlite:///own.db: start "),
     ("replay own.db", "own.db cannot be replayed into itself: name another store with --store"),
     ("replay missing.csv", "there is no file missing.csv"),
     ("replay missing.db", "there is no store at missing.db: "),
@@ -499,13 +513,14 @@ def test_a_store_that_is_no_address_or_not_there_is_wrong_use(command: str, call
         "delete": ["--everything", "--yes"],
         "replay": ["x.csv"],
         "ingest": ["--venue", "simulated", "--seconds", "1"],
+        "symbols": ["add", "BTCUSDT"],
     }
     Path("x.csv").write_text(f"{TICK_HEADER}\n2026-01-01T00:00:00Z,v,S,1,1.0,1.0,buy\n")
     said = call(command, *needs.get(command, []), "--store", "ticks.db")
     assert (said.code, said.out) == (2, "")
     assert said.complaint == "the store's address 'ticks.db' must be sqlite:///FILE, such as sqlite:///ticks.db"
     said = call(command, *needs.get(command, []), "--store", "sqlite:///missing/ticks.db")
-    assert (said.code, said.out) == (2, "")
+    assert (said.code, said.out) == (1 if command == "status" else 2, "")  # its answer is that nothing is recorded
     assert "missing" in said.complaint
     assert not Path("missing").exists()
 
@@ -912,6 +927,56 @@ def tick_counts(store: Path) -> dict[str, int]:
     return counts
 
 
+def test_status_is_what_the_owner_tells_of_itself(running: Running) -> None:
+    said = run("status", "--store", "sqlite:///x.db", "--json", cwd=running.folder)
+    told = json.loads(ask(f"{running.address}/api/health")[1])
+    assert (said.code, said.err, set(said.json())) == (0, "", set(told))
+    assert set(said.json()["feed"]) == set(told["feed"])
+    assert said.json()["feed"]["stored"] <= told["feed"]["stored"]
+    lines = run("status", "--store", "sqlite:///x.db", cwd=running.folder).out.splitlines()
+    assert lines[0].startswith("SIMULATED · streaming · ")
+    assert any(line.startswith("simulated:BTCUSDT ") for line in lines)
+
+
+def test_a_symbol_is_added_to_and_taken_from_what_is_recorded(running: Running) -> None:
+    def change(*words: str) -> Said:
+        return run("symbols", *words, "--store", "sqlite:///x.db", "--json", cwd=running.folder)
+
+    assert change("add", "LINKUSDT").json() == {"added": ["simulated:LINKUSDT"]}
+    until(lambda: tick_counts(running.store).get("LINKUSDT", 0) > 0)
+    states = {each["symbol"]: each["state"] for each in change("list").json()["symbols"]}
+    assert states["LINKUSDT"] in ("live", "repairing", "quiet")
+    assert change("remove", "LINKUSDT").json() == {"removed": ["simulated:LINKUSDT"]}
+    states = {each["symbol"]: each["state"] for each in change("list").json()["symbols"]}
+    assert states["LINKUSDT"] == "stored"
+
+
+def test_a_slip_in_a_symbol_is_refused_by_the_owner_with_the_nearest(running: Running) -> None:
+    for words, wanted in (
+        (("add", "LINKUSTD"), "did you mean LINKUSDT?"),
+        (("remove", "BTCUSTD"), "did you mean BTCUSDT?"),
+        (("add", "BTC/USD", "--venue", "kraken"), "never recorded together"),
+    ):
+        said = run("symbols", *words, "--store", "sqlite:///x.db", "--json", cwd=running.folder)
+        assert (said.code, said.out) == (2, "")
+        assert wanted in said.complaint
+
+
+def test_the_owner_is_asked_what_its_venue_has(running: Running) -> None:
+    said = run("symbols", "list", "--search", "link", "--store", "sqlite:///x.db", cwd=running.folder)
+    assert (said.code, said.out) == (0, "simulated:LINKUSDT\n")
+
+
+def test_where_nothing_records_status_says_so_and_the_list_is_that_of_settings_and_store(own: Path, call: Call) -> None:
+    said = call("status", "--json", store=own)
+    assert (said.code, said.out) == (1, "")
+    assert said.complaint.startswith(f"nothing is being recorded into sqlite:///{own}: start ")
+    listed = [line.split(maxsplit=1) for line in call("symbols", "list", store=own).out.splitlines()]
+    assert ["binance-spot:BTCUSDT", "in settings"] in listed
+    assert ["kraken:XBT/USD", "stored"] in listed
+    assert call("symbols", "list", "--venue", "simulated", "--search", "zec", store=own).out == "simulated:ZECUSDT\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_recording_in_order(number: signal.Signals, tmp_path: Path) -> None:
     running = recording(tmp_path, "BTCUSDT", "ETHUSDT")
@@ -955,6 +1020,69 @@ def test_an_owner_that_takes_no_commands_is_named(own: Path, call: Call) -> None
     store.close()
     assert (said.code, said.out) == (1, "")
     assert said.complaint == f"process {os.getpid()} records into the store and takes no commands: stop it first"
+
+
+# ------------------------------------------------------------------------------------------------ live venues
+
+
+def record_live(folder: Path, exchanges: dict[str, ExchangeProcess], *options: str) -> Said:
+    """Record from exchanges for 3 seconds, in a process."""
+    addresses: dict[str, Any] = {}
+    for venue, exchange in exchanges.items():
+        name = venue.upper().replace("-", "_")
+        addresses |= {f"PAIRSCOPE_{name}_WS": exchange.ws, f"PAIRSCOPE_{name}_REST": exchange.rest}
+    process = start("ingest", *options, "--store", "sqlite:///x.db", "--json", cwd=folder, **addresses)
+    return ended(process)
+
+
+def assert_as_the_exchange_has_it(exchange: ExchangeProcess, instrument: Instrument, folder: Path, call: Call) -> int:
+    """Compare what is exported with the ledger, from the first stored trade to the last; return how many there are."""
+    call("export", "ticks", "--symbol", str(instrument), "--out", "live.csv", store=folder / "x.db")
+    stored = list(read_ticks("live.csv", on_reject=fail))
+    made = exchange.ledger()[instrument.symbol].trades(stored[0].trade_id, stored[-1].trade_id)
+    assert [(each.trade_id, each.price, each.qty, each.time_ms) for each in stored] == [
+        (each.trade_id, float(each.price), float(each.qty), each.time_ms) for each in made
+    ]
+    assert [each.side for each in stored] == ["sell" if each.buyer_is_maker else "buy" for each in made]
+    return len(stored)
+
+
+def test_live_trades_are_stored_as_the_exchange_made_them(tmp_path: Path, call: Call) -> None:
+    symbols = ("BTCUSDT", "ETHUSDT")
+    with exchange_process("binance-spot", symbols, folder=tmp_path, rate=200) as exchange:
+        options = ("--venue", "binance-spot", "--symbols", ",".join(symbols), "--seconds", "3")
+        said = record_live(tmp_path, {"binance-spot": exchange}, *options)
+        assert (said.code, said.err, list(said.json())) == (0, "", SUMMARY)
+        counts = [
+            assert_as_the_exchange_has_it(exchange, Instrument("binance-spot", each), tmp_path, call)
+            for each in symbols
+        ]
+        assert exchange.report()["violations"] == []
+    assert sum(counts) == said.json()["stored"] > 400
+    assert (said.json()["rejected"], said.json()["gaps_open"], said.json()["reconnects"]) == (0, 0, 0)
+
+
+def test_two_venues_are_recorded_at_once(tmp_path: Path, call: Call) -> None:
+    with (
+        exchange_process("binance-futures", ("BTCUSDT",), folder=tmp_path, rate=100) as futures,
+        exchange_process("kraken", ("BTC/USD",), folder=tmp_path, rate=20) as kraken,
+    ):
+        both = {"binance-futures": futures, "kraken": kraken}
+        symbols = "binance-futures:BTCUSDT,kraken:BTC/USD"
+        said = record_live(tmp_path, both, "--symbols", symbols, "--seconds", "3")
+        assert (said.code, said.err) == (0, "")
+        stored = assert_as_the_exchange_has_it(futures, Instrument("binance-futures", "BTCUSDT"), tmp_path, call)
+        stored += assert_as_the_exchange_has_it(kraken, Instrument("kraken", "BTC/USD"), tmp_path, call)
+        assert (futures.report()["violations"], kraken.report()["violations"]) == ([], [])
+    assert said.json()["stored"] == stored > 100
+
+
+def test_a_symbol_that_the_venue_does_not_have_is_refused_before_there_is_a_store(tmp_path: Path) -> None:
+    with exchange_process("binance-spot", ("BTCUSDT",), folder=tmp_path) as exchange:
+        said = record_live(tmp_path, {"binance-spot": exchange}, "--symbols", "BTCUSDT,BTCUSTD", "--seconds", "3")
+    assert (said.code, said.out) == (2, "")
+    assert said.complaint.startswith("binance-spot has no symbol 'BTCUSTD' (did you mean BTCUSDT?); ")
+    assert not (tmp_path / "x.db").exists()
 
 
 # ------------------------------------------------------------------------------------------------- time zones

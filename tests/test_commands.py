@@ -3,21 +3,25 @@
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from market import DAY, Tick
-from pairscope.commands import WRITING, Keep, Outcome, perform
+from ingest import FeedHealth, FeedStatus, SymbolHealth, VenueHealth
+from market import DAY, Instrument, Tick, UnknownName
+from pairscope.commands import HANDED_OVER, Desk, Keep, Outcome, perform, plain
 from pairscope.handover import hand_over
 from store import Owner, SqliteStore, StoreError
 
 NOW = 1_700_000_040_000 + 30 * DAY
 BTC, ETH = "binance-spot:BTCUSDT", "binance-spot:ETHUSDT"
+BTC_NAME = Instrument("binance-spot", "BTCUSDT")
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def run(store: SqliteStore, name: str, **arguments: object) -> Outcome:
-    return perform(store, name, arguments, now=NOW)
+    return perform(Desk(store), name, arguments, now=NOW)
 
 
 def count(store: SqliteStore) -> dict[str, int]:
@@ -105,7 +109,144 @@ def test_a_symbol_that_is_not_there_is_told_with_the_nearest(store: SqliteStore)
 @pytest.mark.parametrize("name", ["", "ingest", "perform", "__class__", "PRUNE"])
 def test_only_writing_commands_can_be_handed_over(store: SqliteStore, name: str) -> None:
     assert run(store, name) == Outcome(2, f"{name!r} is not a command that can be handed over", {})
-    assert set(WRITING) == {"prune", "delete"}
+    assert set(HANDED_OVER) == {"prune", "delete", "status", "symbols list", "symbols add", "symbols remove"}
+
+
+# ------------------------------------------------------------------------------------------- what records
+
+
+class Recording:
+    """A recorder of the simulated market with nothing behind it."""
+
+    def __init__(self, *symbols: str) -> None:
+        self.names = [Instrument("simulated", symbol) for symbol in symbols]
+
+    def snapshot(self) -> dict[str, Any]:
+        feed = FeedHealth(
+            label="SIMULATED",
+            state="streaming",
+            message="",
+            symbols=self.recorded(),
+            venues=VENUES,
+            received=1_234,
+            stored=1_200,
+            duplicates=30,
+            rejected={"time is in the future": 4},
+            dropped=0,
+            gaps_filled=2,
+            reconnects=1,
+            queue=0,
+            loop_lag_ms=0.5,
+        )
+        health: dict[str, Any] = plain({"feed": feed, "warnings": ["The disk is 81% full, 3.0 GB are left."]})
+        return health
+
+    def recorded(self) -> tuple[SymbolHealth, ...]:
+        return tuple(SymbolHealth(each, "live", 100.0, NOW, 0.4, 12, 5.25, 40, 0) for each in self.names)
+
+    def add_symbol(self, text: str, venue: str | None = None) -> Instrument:
+        if text == "SLOWUSDT":
+            raise TimeoutError
+        if text == "BTCUSTD":
+            raise UnknownName("symbol", text, ["BTCUSDT"])
+        self.names.append(Instrument.parse(text, venue=venue or "simulated"))
+        return self.names[-1]
+
+    def remove_symbol(self, text: str, venue: str | None = None) -> Instrument:
+        self.names.remove(Instrument.parse(text, venue=venue or "simulated"))
+        return Instrument.parse(text, venue=venue or "simulated")
+
+    def search(self, text: str = "", venue: str | None = None) -> dict[Instrument, str]:
+        return {Instrument(venue or "simulated", "BTCUSDT"): "", Instrument(venue or "simulated", f"{text}X"): "BREAK"}
+
+
+VENUES = (VenueHealth("simulated", "SIMULATED", "streaming", "", FeedStatus()),)
+
+
+def desk_run(store: SqliteStore, recorder: Recording, name: str, **arguments: object) -> Outcome:
+    return perform(Desk(store, recorder), name, arguments, now=NOW)
+
+
+def test_status_tells_what_page_and_api_tell(store: SqliteStore) -> None:
+    recorder = Recording("BTCUSDT")
+    outcome = desk_run(store, recorder, "status")
+    assert (outcome.exit, outcome.values) == (0, recorder.snapshot())
+    lines = outcome.text.splitlines()
+    assert lines[0].startswith("SIMULATED · streaming · 1,234 received · 1,200 stored · 30 duplicates · 4 rejected")
+    assert [line.split() for line in lines[1:2]] == [["simulated", "streaming"]]
+    assert lines[2].split(maxsplit=2) == ["simulated:BTCUSDT", "live", "0.4 s ago · 5.2/s · lag 12 ms"]
+    assert lines[3] == "The disk is 81% full, 3.0 GB are left."
+
+
+def test_symbols_are_added_and_removed_at_once_and_it_says_for_how_long(store: SqliteStore) -> None:
+    recorder = Recording("BTCUSDT")
+    outcome = desk_run(store, recorder, "symbols add", symbols=["ETHUSDT", "kraken:BTC/USD"])
+    assert (outcome.exit, outcome.values) == (0, {"added": ["simulated:ETHUSDT", "kraken:BTC/USD"]})
+    assert "until this process ends" in outcome.text
+    assert "setting `symbols`" in outcome.text
+    outcome = desk_run(store, recorder, "symbols remove", symbols=["BTC/USD"], venue="kraken")
+    assert outcome.values == {"removed": ["kraken:BTC/USD"]}
+    assert list(map(str, recorder.names)) == ["simulated:BTCUSDT", "simulated:ETHUSDT"]
+
+
+def test_a_wrong_symbol_is_told_with_the_nearest_and_with_what_was_done_before_it(store: SqliteStore) -> None:
+    outcome = desk_run(store, Recording(), "symbols add", symbols=["ETHUSDT", "BTCUSTD"])
+    assert (outcome.exit, outcome.values) == (2, {})
+    assert "'BTCUSTD' (did you mean BTCUSDT?)" in outcome.text
+    assert outcome.text.endswith("; added before it: simulated:ETHUSDT")
+
+
+def test_recording_that_is_too_busy_for_a_change_is_said_so(store: SqliteStore) -> None:
+    outcome = desk_run(store, Recording(), "symbols add", symbols=["SLOWUSDT"])
+    assert (outcome.exit, outcome.values) == (1, {})
+    assert outcome.text.startswith("recording did not get to 'symbols add' in time")
+
+
+@pytest.mark.parametrize("symbols", [None, [], "BTCUSDT", [5]])
+def test_what_is_no_list_of_symbols_is_wrong_use(store: SqliteStore, symbols: object) -> None:
+    outcome = desk_run(store, Recording(), "symbols add", symbols=symbols)
+    assert (outcome.exit, outcome.text) == (2, f"symbols must be a list of names, not {symbols!r}")
+
+
+def test_the_list_has_what_is_recorded_first_and_then_what_is_only_stored(store: SqliteStore) -> None:
+    outcome = desk_run(store, Recording("SOLUSDT"), "symbols list")
+    rows: Any = outcome.values["symbols"]
+    assert [(each["venue"], each["symbol"], each["state"]) for each in rows] == [
+        ("simulated", "SOLUSDT", "live"),
+        ("binance-spot", "BTCUSDT", "stored"),
+        ("binance-spot", "ETHUSDT", "stored"),
+    ]
+    only = desk_run(store, Recording("SOLUSDT"), "symbols list", venue="simulated").text
+    assert only.split() == ["simulated:SOLUSDT", "live"]
+
+
+def test_a_search_lists_what_the_venue_has_with_its_status(store: SqliteStore) -> None:
+    outcome = desk_run(store, Recording(), "symbols list", search="BTC", venue="kraken")
+    assert [line.split() for line in outcome.text.splitlines()] == [["kraken:BTCUSDT"], ["kraken:BTCX", "BREAK"]]
+    rows: Any = outcome.values["symbols"]
+    assert rows[1] == {"venue": "kraken", "symbol": "BTCX", "status": "BREAK"}
+
+
+@pytest.mark.parametrize("name", ["status", "symbols list", "symbols add", "symbols remove"])
+def test_where_nothing_is_recorded_that_is_said(store: SqliteStore, name: str) -> None:
+    outcome = run(store, name, symbols=["BTCUSDT"])
+    assert (outcome.exit, outcome.values) == (2, {})
+    assert outcome.text.startswith("nothing is being recorded into this store: start ")
+
+
+# --------------------------------------------------------------------------------------------- plain values
+
+
+def test_results_become_what_json_can_say() -> None:
+    nested = {"a": math.nan, 5: [math.inf, -math.inf, 1.5], "i": BTC_NAME, "t": (1, None, True), BTC_NAME: {2}}
+    assert plain(nested) == {"a": None, "5": [None, None, 1.5], "i": BTC, "t": [1, None, True], BTC: [2]}
+
+
+def test_a_mapping_of_any_kind_becomes_an_object() -> None:
+    status = FeedStatus(ignored=Counter(ack=2), refused=MappingProxyType({BTC_NAME: "BREAK"}))
+    record = plain(VenueHealth("binance-spot", "LIVE", "refused", "", status))
+    assert record["status"]["ignored"] == {"ack": 2}
+    assert record["status"]["refused"] == {BTC: "BREAK"}
 
 
 # ----------------------------------------------------------------------------------------------- hand-over

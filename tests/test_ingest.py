@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest import Ingestor, Intake, Repairs, Unfillable
+from ingest import Batch, Ingestor, Intake, Offline, Repairs, Unfillable, VenueError
 from market import HOUR, MINUTE, Gap, GapState, Hole, Instrument, Label, Tick
 from pairscope.feeds.simulated import Simulated
 from store import Appended, SqliteStore, StoreBusy, StoreSlow
@@ -21,10 +21,11 @@ OPEN_END = object()
 """In a script: the stream stays open and silent."""
 
 
-class ScriptedFeed:
+class ScriptedFeed(Offline):
     """A feed that plays a script: batches are yielded, exceptions raised, functions waited for, the open end too."""
 
     label: Label = "LIVE"
+    venue = BTC.venue
     contiguous = True
     instruments = (BTC,)
 
@@ -40,7 +41,8 @@ class ScriptedFeed:
         """What a refill does instead of looking into the history: pieces are yielded, functions waited for."""
         self.asked: list[tuple[int, int]] = []
 
-    async def stream(self) -> AsyncIterator[Sequence[Tick]]:
+    async def stream(self) -> AsyncIterator[Batch]:
+        yield Batch(unsure=self.instruments)
         while self.script:
             step = self.script.pop(0)
             if isinstance(step, Exception):
@@ -51,7 +53,7 @@ class ScriptedFeed:
                 await asyncio.to_thread(step)
                 continue
             assert isinstance(step, list)
-            yield step
+            yield Batch(step)
             await asyncio.sleep(0)
 
     async def earliest(self, instrument: Instrument) -> tuple[int, int] | None:
@@ -60,14 +62,14 @@ class ScriptedFeed:
     async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
         if self.rest_failures:
             self.rest_failures -= 1
-            raise ConnectionError("the venue does not answer")
+            raise VenueError("the venue does not answer")
         return self.known
 
     async def refill(self, gap: Gap) -> AsyncIterator[Sequence[Tick]]:
         self.asked.append((gap.first_id, gap.last_id))
         if self.failures:
             self.failures -= 1
-            raise ConnectionError("the venue does not answer")
+            raise VenueError("the venue does not answer")
         while self.pieces:
             piece = self.pieces.pop(0)
             if callable(piece):
@@ -121,8 +123,8 @@ class FaultyStore(SqliteStore):
 
 @pytest.fixture
 def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
-    monkeypatch.setattr("ingest.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("ingest.ROOM_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.intake.ROOM_PAUSE", 0.01)
     store = FaultyStore(tmp_path / "faulty.db")
     yield store
     store.close()
@@ -145,7 +147,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def record(feed: ScriptedFeed, store: SqliteStore, *, until: Callable[[Ingestor], bool] | None = None) -> Ingestor:
     """Record until the feed ends, or until something has happened."""
-    ingestor = Ingestor(feed, store, clock=lambda: T0 + HOUR)
+    ingestor = Ingestor([feed], store, clock=lambda: T0 + HOUR)
     ingestor.start()
     end = time.monotonic() + 10
     while not (until(ingestor) if until else ingestor.ended.is_set()):
@@ -204,7 +206,7 @@ def test_what_the_venue_no_longer_serves_is_abandoned_with_the_reason(store: Sql
 
 
 def test_a_repair_that_fails_is_tried_again(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
     feed = ScriptedFeed(trades(1, 5), trades(9, 10), history=trades(1, 10))
     feed.failures = 2
     record(feed, store)
@@ -215,7 +217,7 @@ def test_a_repair_that_fails_is_tried_again(store: SqliteStore, monkeypatch: pyt
 def test_a_stream_that_breaks_is_begun_again_and_its_hole_filled(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
     feed = ScriptedFeed(trades(1, 5), ConnectionError("cut"), trades(9, 12), history=trades(1, 12))
     ingestor = record(feed, store)
     assert stored_ids(store) == list(range(1, 13))
@@ -297,9 +299,10 @@ def test_a_store_that_is_slow_at_the_start_delays_recording_only(faulty: FaultyS
 
 
 @pytest.mark.parametrize("fault", ["rest", "room"])
-def test_a_start_that_fails_halfway_opens_the_hole_to_the_present_once(faulty: FaultyStore, fault: str) -> None:
+def test_what_was_missed_is_asked_for_until_it_is_known_and_entered_once(faulty: FaultyStore, fault: str) -> None:
     record(ScriptedFeed(trades(1, 5)), faulty)
-    feed = ScriptedFeed(trades(21, 22), history=trades(1, 22))
+    feed = ScriptedFeed(history=trades(1, 22))
+    feed.script = [lambda: wait(lambda: feed.asked), trades(21, 22)]
     feed.known = (20, T0 + 20 * 250)
     feed.rest_failures = int(fault == "rest")
     faulty.fail("room", int(fault == "room"))
@@ -307,10 +310,10 @@ def test_a_start_that_fails_halfway_opens_the_hole_to_the_present_once(faulty: F
     assert feed.asked == [(6, 20)]
     assert stored_ids(faulty) == list(range(1, 23))
     assert [gap.cause for gap in faulty.gaps()] == ["restart"]
-    assert ingestor.health().reconnects == 1
+    assert ingestor.health().reconnects == 0
 
 
-def test_a_gap_that_was_left_open_is_repaired_by_one_only_however_often_the_start_fails(faulty: FaultyStore) -> None:
+def test_a_gap_that_was_left_open_is_repaired_by_one_only_while_the_venue_does_not_answer(faulty: FaultyStore) -> None:
     faulty.append([*trades(1, 5), *trades(9, 10)], holes=[Hole(BTC, 6, 8, T0, T0 + 2_250, "missed")]).result()
     feed = ScriptedFeed(trades(11, 12))
     begun, prepared = threading.Event(), threading.Event()
@@ -320,7 +323,7 @@ def test_a_gap_that_was_left_open_is_repaired_by_one_only_however_often_the_star
     ingestor = record(feed, faulty)
     assert begun.is_set()
     assert feed.asked == [(6, 8)]
-    assert (ingestor.health().gaps_filled, ingestor.health().reconnects) == (1, 3)
+    assert (ingestor.health().gaps_filled, ingestor.health().reconnects) == (1, 0)
 
 
 def test_a_batch_that_the_store_fails_to_write_is_fetched_again_with_the_hole_before_it(faulty: FaultyStore) -> None:
@@ -357,12 +360,17 @@ def test_a_repair_outlives_a_slow_store(faulty: FaultyStore) -> None:
     assert stored_ids(faulty) == list(range(1, 11))
 
 
+given_up: list[Gap] = []
+
+
 def repair(feed: ScriptedFeed, store: SqliteStore, holes: Sequence[Hole], *, until: int) -> Repairs:
     """Open holes and fill them, without a thread, until so many are filled or all repairs have ended."""
     store.append([], holes=holes).result()
 
     async def run() -> Repairs:
-        repairs = Repairs(feed, store, Intake(feed.instruments, store, clock=lambda: T0 + HOUR))
+        repairs = Repairs(
+            feed, store, Intake(store), now_ms=lambda: T0 + HOUR, refill_trades=1_000_000, on_abandoned=given_up.append
+        )
         for hole in holes:
             repairs.begin(hole)
         async with asyncio.timeout(8):
@@ -380,7 +388,7 @@ def hole(first: int, last: int) -> Hole:
 def test_gaps_that_fail_do_not_keep_others_from_being_filled(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.FIRST_PAUSE", 60.0)
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 60.0)
     feed = ScriptedFeed(history=trades(1, 100))
     feed.failures = 8
     assert repair(feed, store, [hole(n, n + 1) for n in range(1, 28, 3)], until=1).filled == 1
@@ -390,7 +398,7 @@ def test_gaps_that_fail_do_not_keep_others_from_being_filled(
 def test_a_refill_that_splits_the_gap_and_fails_goes_on_with_all_parts(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
     feed = ScriptedFeed()
 
     async def in_parts(gap: Gap) -> AsyncIterator[Sequence[Tick]]:
@@ -501,13 +509,13 @@ def test_a_feed_whose_ids_jump_has_no_holes(store: SqliteStore) -> None:
 
 def test_silence_is_judged_by_the_symbols_own_pace(store: SqliteStore) -> None:
     now = [1_000.0]
-    ingestor = Ingestor(ScriptedFeed(), store, clock=lambda: T0 + HOUR, monotonic=lambda: now[0])
+    ingestor = Ingestor([ScriptedFeed()], store, clock=lambda: T0 + HOUR, monotonic=lambda: now[0])
     states = [ingestor.health().symbols[0].state]
 
     async def take() -> None:
         for number in range(60):
             now[0] += 1.0
-            ingestor._take([trade(number, T0 + number)])
+            ingestor._channels[0]._take(Batch([trade(number, T0 + number)]))
 
     asyncio.run(take())
     for silence in (0, 5.1, 16):
@@ -521,11 +529,11 @@ def test_silence_is_judged_by_the_symbols_own_pace(store: SqliteStore) -> None:
 
 def test_a_few_trades_at_the_start_do_not_make_a_slow_symbol_stale(store: SqliteStore) -> None:
     now = [1_000.0]
-    ingestor = Ingestor(ScriptedFeed(), store, clock=lambda: T0 + HOUR, monotonic=lambda: now[0])
+    ingestor = Ingestor([ScriptedFeed()], store, clock=lambda: T0 + HOUR, monotonic=lambda: now[0])
 
     async def take() -> None:
         now[0] += 1.0
-        ingestor._take([trade(number, T0 + number) for number in range(3)])
+        ingestor._channels[0]._take(Batch([trade(number, T0 + number) for number in range(3)]))
 
     asyncio.run(take())
     now[0] += 100.0
@@ -533,7 +541,7 @@ def test_a_few_trades_at_the_start_do_not_make_a_slow_symbol_stale(store: Sqlite
 
 
 def test_stopping_before_starting_is_allowed(store: SqliteStore) -> None:
-    Ingestor(ScriptedFeed(), store, clock=lambda: T0).stop()
+    Ingestor([ScriptedFeed()], store, clock=lambda: T0).stop()
 
 
 def test_the_simulated_market_goes_on_after_a_restart_as_if_there_had_been_none(tmp_path: Path) -> None:
@@ -544,7 +552,7 @@ def test_the_simulated_market_goes_on_after_a_restart_as_if_there_had_been_none(
         clock[0] += int(hours * HOUR)
         store = SqliteStore(tmp_path / "sim.db", clock=lambda: clock[0], commit_ms=1)
         feed = Simulated(clock=lambda: clock[0], seed=3, symbols=symbols)
-        ingestor = Ingestor(feed, store, clock=lambda: clock[0])
+        ingestor = Ingestor([feed], store, clock=lambda: clock[0])
         ingestor.start()
         wait(lambda: ingestor.health().gaps_filled == 2)
         ingestor.stop()

@@ -18,11 +18,13 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((R
 
 
 def settings_table() -> str:
-    rows = ["| key | default | meaning |", "| --- | --- | --- |"]
+    """Return a row for each key; those that mean the same stand in one, so that the table stays short."""
+    names: dict[tuple[str, str], list[str]] = {}
     for name, key in KEYS.items():
         default = key.default if isinstance(key.default, str) else _shown(key.default)
-        rows.append(f"| `{name}` | `{default}` | {key.metadata['meaning']} |")
-    return "\n".join(rows) + "\n"
+        names.setdefault((default, key.metadata["meaning"]), []).append(f"`{name}`")
+    rows = [f"| {' '.join(alike)} | `{default}` | {meaning} |" for (default, meaning), alike in names.items()]
+    return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _shown(value: object) -> str:

@@ -9,15 +9,32 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from market import PairscopeError, WrongUse
-from pairscope import runtime
+from ingest import FeedHealth, FeedState, FeedStatus, VenueHealth
+from market import Instrument, PairscopeError, Tick, WrongUse
 from pairscope.feeds.simulated import Simulated
-from pairscope.runtime import Health, Kept, Runtime, build, current, hold, let_go, make_feed
-from pairscope.settings import Settings
+from pairscope.runtime import (
+    FEEDS,
+    NETWORK,
+    Health,
+    Kept,
+    Runtime,
+    build,
+    current,
+    feed_warnings,
+    fetch_listing,
+    find_symbols,
+    hold,
+    let_go,
+    make_feeds,
+)
+from pairscope.settings import NETWORK_VENUES, VENUES, Settings
 from store import SqliteReader, SqliteStore, StoreHeld, StoreUnusable
+from tests.exchange.running import running_exchange
+from tests.exchange.server import Exchange
 from tests.faults.desk import WORKERS, wait_for
 
 
@@ -61,7 +78,8 @@ def recorded(started: Runtime) -> Health:
 def test_an_owner_records_says_so_and_notes_that_it_ended(settings: Settings, tmp_path: Path) -> None:
     owner = build(settings)
     health = recorded(owner)
-    assert (health.role, health.warnings, list(health.workers)) == ("owner", (), WORKERS)
+    assert (health.role, list(health.workers)) == ("owner", WORKERS)
+    assert [warning for warning in health.warnings if not warning.startswith("Recording was held up")] == []
     assert health.threads >= len(WORKERS)
     owner.close()
     assert ended(tmp_path / "a.db") == [True]
@@ -92,24 +110,13 @@ def test_a_second_one_views_or_is_refused(settings: Settings) -> None:
     viewer.close()
 
 
-def test_without_a_feed_it_shows_what_is_stored_and_a_command_is_refused(settings: Settings) -> None:
-    other = replace(settings, venue="kraken", symbols=())
-    idle = build(other)
-    idle.start()
-    assert idle.health().feed is None
-    assert idle.health().warnings[0].startswith("Nothing is being recorded: this version has no feed for kraken yet")
-    idle.close()
-    with pytest.raises(WrongUse, match=r"python start\.py --demo"):
-        build(other, or_view=False)
-
-
 def test_simulated_trades_never_go_into_a_store_of_others(settings: Settings, tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "a.db", clock=lambda: 0)
     store.begin_run(version="0", label="LIVE", settings={}).result()
     store.close()
     with pytest.raises(WrongUse, match="holds LIVE trades, and SIMULATED ones never go into the same store"):
         build(settings)
-    build(replace(settings, venue="kraken", symbols=())).close()  # the store was let go
+    SqliteStore(tmp_path / "a.db", clock=lambda: 0).close()  # it was let go
 
 
 @pytest.mark.parametrize("store", ["sqlite:///none/a.db", "postgres://a"])
@@ -128,7 +135,7 @@ def test_a_run_that_never_reached_the_disk_does_not_hold_up_the_end(settings: Se
 
 def test_the_simulated_pair_breaks_when_the_settings_say(settings: Settings) -> None:
     moment = 1_760_000_000_000
-    feed = runtime.make_feed(replace(settings, breaks=(moment,)))
+    [feed] = make_feeds(replace(settings, breaks=(moment,)))
     assert isinstance(feed, Simulated)
     assert feed.market.breaks_ms == (moment,)
 
@@ -167,9 +174,205 @@ def test_modules_that_streamlit_drops_come_back_as_they_were(
 
 
 def test_a_symbol_may_carry_its_venue_and_a_wrong_one_leaves_no_file_behind(settings: Settings, tmp_path: Path) -> None:
-    feed = make_feed(replace(settings, symbols=("simulated:ETHUSDT", "BTCUSDT")))
+    [feed] = make_feeds(replace(settings, symbols=("simulated:ETHUSDT", "BTCUSDT")))
     assert [str(each) for each in feed.instruments] == ["simulated:ETHUSDT", "simulated:BTCUSDT"]
-    for wrong in ("ETHUSD", "kraken:ETHUSDT"):
+    for wrong in (("ETHUSD",), ("BTCUSDT", "kraken:BTC/USD")):
         with pytest.raises(WrongUse):
-            build(replace(settings, symbols=(wrong,), store=f"sqlite:///{tmp_path}/none.db"))
+            build(replace(settings, symbols=wrong, store=f"sqlite:///{tmp_path}/none.db"))
     assert not (tmp_path / "none.db").exists()
+
+
+# ------------------------------------------------------------------------------------------------- several venues
+
+
+def test_every_venue_of_the_settings_has_a_feed_and_its_defaults() -> None:
+    assert set(FEEDS) == set(VENUES)
+    assert set(NETWORK) == set(NETWORK_VENUES)
+    for venue in VENUES:
+        [feed] = make_feeds(Settings(venue=venue))
+        assert (feed.venue, {each.venue for each in feed.instruments}) == (venue, {venue})
+        assert feed.label == ("SIMULATED" if venue == "simulated" else "LIVE")
+
+
+def test_each_venue_that_is_named_has_one_feed_and_the_default_one_only_if_it_is() -> None:
+    names = ("kraken:BTC/USD", "binance-futures:BTCUSDT", "kraken:ETH/USD")
+    assert [feed.venue for feed in make_feeds(Settings(symbols=names))] == ["kraken", "binance-futures"]
+    feeds = make_feeds(Settings(symbols=(*names, "BTCUSDT")))
+    assert [len(feed.instruments) for feed in feeds] == [2, 1, 1]
+    assert feeds[2].instruments == (Instrument("binance-spot", "BTCUSDT"),)
+
+
+def test_simulated_and_real_trades_are_refused_together_in_one_sentence(settings: Settings) -> None:
+    with pytest.raises(WrongUse) as caught:
+        make_feeds(replace(settings, symbols=("BTCUSDT", "kraken:BTC/USD")))
+    assert str(caught.value).startswith("SIMULATED trades of simulated and LIVE trades of kraken are never recorded")
+
+
+# ------------------------------------------------------------------------------- symbols that come and go
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[Runtime]:
+    built = build(settings)
+    recorded(built)
+    yield built
+    built.close()
+
+
+def names_of(desk: Runtime) -> list[str]:
+    return [str(each.instrument) for each in desk.recorded()]
+
+
+def test_a_symbol_is_recorded_from_the_moment_it_is_added_until_it_is_removed(owner: Runtime) -> None:
+    assert owner.add_symbol("BTCUSDT") == Instrument("simulated", "BTCUSDT")
+    assert names_of(owner) == ["simulated:DASHUSDT", "simulated:BTCUSDT"]
+    wait_for(lambda: Instrument("simulated", "BTCUSDT") in owner.reader.latest())
+    assert owner.remove_symbol("BTCUSDT") == Instrument("simulated", "BTCUSDT")
+    assert names_of(owner) == ["simulated:DASHUSDT"]
+    assert Instrument("simulated", "BTCUSDT") in owner.reader.latest()
+
+
+def test_what_cannot_be_added_is_told_with_the_nearest_and_changes_nothing(owner: Runtime) -> None:
+    for text, venue, why in (
+        ("BTCUSTD", None, "did you mean BTCUSDT?"),
+        ("BTC/USD", "krakn", "unknown venue 'krakn' (did you mean kraken?)"),
+        ("BTC/USD", "kraken", "LIVE trades of kraken are never recorded together with SIMULATED ones"),
+    ):
+        with pytest.raises(WrongUse) as caught:
+            owner.add_symbol(text, venue)
+        assert why in str(caught.value)
+    with pytest.raises(WrongUse, match=r"unknown recorded symbol 'DASHUSD' \(did you mean DASHUSDT\?\)"):
+        owner.remove_symbol("DASHUSD")
+    assert names_of(owner) == ["simulated:DASHUSDT"]
+
+
+def test_a_search_finds_what_begins_with_the_text_first(owner: Runtime) -> None:
+    assert next(iter(owner.search("usd"))).venue == "simulated"
+    found = find_symbols({"WBTCUSDT": "", "BTCUSDT": "", "ETHUSDT": "", "BTCEUR": "BREAK"}, "btc", venue="v")
+    assert [name.symbol for name in found] == ["BTCEUR", "BTCUSDT", "WBTCUSDT"]
+    assert found[Instrument("v", "BTCEUR")] == "BREAK"
+    with pytest.raises(WrongUse, match="unknown venue"):
+        owner.search("BTC", "krakn")
+
+
+def test_where_nothing_is_recorded_nothing_can_be_added(owner: Runtime, settings: Settings) -> None:
+    viewer = build(settings)
+    for change in (viewer.add_symbol, viewer.remove_symbol):
+        with pytest.raises(WrongUse, match=r"nothing is being recorded into sqlite:"):
+            change("BTCUSDT")
+    assert (viewer.recorded(), viewer.desk) == ((), None)
+    assert len(viewer.search("BTCUSDT")) == 1
+    viewer.close()
+
+
+# ---------------------------------------------------------------------------------------------- warnings
+
+
+def health_of(*venues: VenueHealth, loop_lag_ms: float = 1.0) -> FeedHealth:
+    return FeedHealth(
+        label="LIVE",
+        state="streaming",
+        message="",
+        symbols=(),
+        venues=venues,
+        received=0,
+        stored=0,
+        duplicates=0,
+        rejected={},
+        dropped=0,
+        gaps_filled=0,
+        reconnects=0,
+        queue=0,
+        loop_lag_ms=loop_lag_ms,
+    )
+
+
+def venue(state: FeedState = "streaming", message: str = "", **status: Any) -> VenueHealth:
+    return VenueHealth("kraken", "LIVE", state, message, FeedStatus(**status))
+
+
+def test_when_all_is_well_nothing_is_warned_of() -> None:
+    assert feed_warnings(health_of(venue(skew_ms=999), venue("starting"), loop_lag_ms=99.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("health", "wanted"),
+    [
+        (health_of(venue("disconnected", "no route")), "kraken is not being recorded: no route."),
+        (health_of(venue("refused", "banned for 60 s")), "kraken is not being recorded: banned for 60 s."),
+        (health_of(venue("failing")), "kraken is not being recorded: failing."),
+        (health_of(venue(skew_ms=3_210)), "This machine's clock is 3.2 s ahead of that of kraken: "),
+        (health_of(venue(skew_ms=-1_500)), "This machine's clock is 1.5 s behind that of kraken: "),
+        (
+            health_of(venue(refused={Instrument("kraken", "A"): "kraken has no symbol 'A'"})),
+            "Not recorded: kraken has no",
+        ),
+        (health_of(venue(), loop_lag_ms=230.4), "Recording was held up for 230 ms within the last minute; "),
+    ],
+)
+def test_what_a_person_should_know_is_said_in_one_sentence(health: FeedHealth, wanted: str) -> None:
+    [warning] = feed_warnings(health)
+    assert warning.startswith(wanted)
+
+
+def test_an_id_that_comes_with_another_price_is_said_so_until_the_process_ends(settings: Settings) -> None:
+    first = Tick("simulated", "BTCUSDT", 1, 1_760_000_000_000, 100.0, 1.0, "buy")
+    desk = build(settings)
+    assert desk.store
+    desk.store.append([first]).result()
+    desk.store.append([first._replace(price=101.0)]).result()
+    health = desk.health()
+    assert health.conflicts == 1
+    assert health.warnings[-1].startswith("The exchange sent 1 trades whose id it had sent before with other values")
+    desk.close()
+    again = build(settings)
+    assert again.health().conflicts == 0
+    again.close()
+
+
+# ------------------------------------------------------------------------------------------ a real exchange
+
+
+def live(exchange: Exchange, tmp_path: Path, *symbols: str, **more: Any) -> Settings:
+    return Settings(
+        symbols=symbols,
+        store=f"sqlite:///{tmp_path}/live.db",
+        log_file=str(tmp_path / "live.log"),
+        binance_spot_ws=(exchange.ws,),
+        binance_spot_rest=(exchange.rest,),
+        **more,
+    )
+
+
+def test_a_listing_comes_from_where_the_settings_say(tmp_path: Path) -> None:
+    with running_exchange("binance-spot", ("BTCUSDT",), listing={"OLDUSDT": "BREAK"}) as exchange:
+        listing = fetch_listing(live(exchange, tmp_path), "binance-spot")
+    assert dict(listing) == {"BTCUSDT": "", "OLDUSDT": "BREAK"}
+
+
+def test_an_unknown_symbol_is_refused_before_there_is_a_store(tmp_path: Path) -> None:
+    with running_exchange("binance-spot", ("BTCUSDT",)) as exchange:
+        settings = live(exchange, tmp_path, "BTCUSTD")
+        with pytest.raises(WrongUse, match=r"binance-spot has no symbol 'BTCUSTD' \(did you mean BTCUSDT\?\)"):
+            build(settings, look_up=True)
+    assert not (tmp_path / "live.db").exists()
+    build(settings, look_up=True).close()  # the exchange has gone: recording finds out
+
+
+def test_a_venue_that_is_not_recorded_yet_is_when_a_symbol_of_it_is_added(tmp_path: Path) -> None:
+    with running_exchange("binance-spot", ("BTCUSDT",), rate=50) as spot, running_exchange("kraken", rate=50) as kraken:
+        more = {"kraken_ws": (kraken.ws,), "kraken_rest": (kraken.rest,)}
+        desk = build(live(spot, tmp_path, "BTCUSDT", **more))
+        desk.start()
+        with pytest.raises(WrongUse, match=r"kraken has no symbol 'BTC/USDX' \(did you mean BTC/USD\?\)"):
+            desk.add_symbol("kraken:BTC/USDX")
+        desk.add_symbol("kraken:BTC/USD")
+        wait_for(lambda: len(desk.reader.latest()) == 2)
+        feed = desk.health().feed
+        assert feed
+        assert [(each.venue, each.state) for each in feed.venues] == [
+            ("binance-spot", "streaming"),
+            ("kraken", "streaming"),
+        ]
+        desk.close()
+    assert (spot.violations, kraken.violations) == ([], [])

@@ -9,14 +9,34 @@ from typing import Any
 import pytest
 
 from market import Instrument, WrongUse
-from pairscope.settings import ENVIRONMENT, KEYS, Settings, SettingsError, load, moment_ms, read_settings
+from pairscope.settings import (
+    ENVIRONMENT,
+    KEYS,
+    NETWORK_VENUES,
+    Settings,
+    SettingsError,
+    load,
+    moment_ms,
+    read_settings,
+)
 
 BREAK_MS = 1_795_249_800_000
+
+ADDRESSES = ("ws://127.0.0.1:9", "wss://[::1]")
 
 SPOKEN: list[tuple[str, str, Any, Any]] = [
     ("store", "sqlite:///a b.db", "sqlite:///a b.db", "sqlite:///a b.db"),
     ("venue", "kraken", "kraken", "kraken"),
     ("symbols", " BTCUSDT, ETHUSDT,BTCUSDT,", ["BTCUSDT", "ETHUSDT"], ("BTCUSDT", "ETHUSDT")),
+    ("binance_spot_ws", "ws://127.0.0.1:9/, wss://[::1]", ["ws://127.0.0.1:9", "wss://[::1]/"], ADDRESSES),
+    ("binance_spot_rest", "https://a.example", ["https://a.example"], ("https://a.example",)),
+    ("binance_futures_ws", "wss://a.example", ["wss://a.example"], ("wss://a.example",)),
+    ("binance_futures_rest", "http://a.example:8080", ["http://a.example:8080"], ("http://a.example:8080",)),
+    ("coinbase_ws", "wss://a.example", "wss://a.example/", ("wss://a.example",)),
+    ("coinbase_rest", "https://a.example", "https://a.example,", ("https://a.example",)),
+    ("kraken_ws", "wss://a.example", ["wss://a.example", "wss://a.example"], ("wss://a.example",)),
+    ("kraken_rest", "https://a.example", ["https://a.example"], ("https://a.example",)),
+    ("refill_trades", "5000", 5000, 5000),
     ("seed", " 42 ", 42, 42),
     ("breaks", "2026-11-21T08:30:00Z", ["2026-11-21T09:30:00+01:00"], (BREAK_MS,)),
     ("commit_ms", "50", 50, 50),
@@ -34,7 +54,14 @@ NEEDS = {"keep_seconds_days": {"keep_ticks_days": "1"}}
 """What must be set with a key, so that the two agree."""
 
 
-OTHERS = {"venue": "coinbase", "log_level": "ERROR", "breaks": "2027-01-01", "disk_warn": "0.5"}
+OTHERS = {
+    "venue": "coinbase",
+    "log_level": "ERROR",
+    "breaks": "2027-01-01",
+    "disk_warn": "0.5",
+    **{f"{venue.replace('-', '_')}_ws": "ws://127.0.0.1:3000" for venue in NETWORK_VENUES},
+    **{f"{venue.replace('-', '_')}_rest": "http://127.0.0.1:3000" for venue in NETWORK_VENUES},
+}
 """A second value of a key; "3000" does for the rest."""
 
 
@@ -116,7 +143,7 @@ def test_toml_may_write_times_in_its_own_way(tmp_path: Path) -> None:
 def test_an_unknown_key_is_named_with_the_nearest_one() -> None:
     said = refusal(config={"symbol": "BTCUSDT"})
     assert said.startswith(
-        "unknown setting 'symbol' in pairscope.toml (did you mean symbols?); known: breaks, commit_ms"
+        "unknown setting 'symbol' in pairscope.toml (did you mean symbols?); known: binance_futures_rest, "
     )
     assert refusal(config={"x": {"a": 1}}).startswith("unknown setting 'x' in pairscope.toml; known: ")
     assert refusal(sed=1).startswith("unknown setting '--sed' on the command line (did you mean seed?)")
@@ -161,6 +188,21 @@ WRONG: list[tuple[str, Any, str]] = [
     ("breaks", 1_795_249_800_000, "times separated by commas"),
     ("breaks", [1_795_249_800_000], "times separated by commas"),
     ("log_file", None, "text that is not empty"),
+    ("refill_trades", 999, "a whole number from 1,000 to 1,000,000,000"),
+    ("kraken_ws", 5, "ws://HOST[:PORT] or wss://HOST[:PORT], several separated by commas"),
+    ("kraken_ws", "https://a.example", "ws://HOST[:PORT] or wss://HOST[:PORT]"),
+    ("kraken_ws", "a.example:80", "ws://HOST[:PORT]"),
+    ("kraken_ws", "ws://", "ws://HOST[:PORT]"),
+    ("kraken_ws", "wss://a b", "ws://HOST[:PORT]"),
+    ("kraken_ws", "wss://a.example/v2", "ws://HOST[:PORT] or wss://HOST[:PORT] without a path"),
+    ("kraken_ws", "wss://a.example//", "ws://HOST[:PORT] or wss://HOST[:PORT] without a path"),
+    ("kraken_ws", "wss://a.example/?x=1", "ws://HOST[:PORT] or wss://HOST[:PORT] without a query"),
+    ("kraken_ws", "wss://a.example#x", "ws://HOST[:PORT] or wss://HOST[:PORT] without a query"),
+    ("kraken_ws", "wss://me:word@a.example", "ws://HOST[:PORT] or wss://HOST[:PORT] without a user or password"),
+    ("kraken_ws", "wss://a.example:99999", "ws://HOST[:PORT] or wss://HOST[:PORT] with a port from 1 to 65535"),
+    ("kraken_ws", "wss://a.example,wss://b.example:x", "ws://HOST[:PORT] or wss://HOST[:PORT] with a port"),
+    ("kraken_rest", "wss://a.example", "http://HOST[:PORT] or https://HOST[:PORT]"),
+    ("kraken_rest", ["http://a.example", 5], "http://HOST[:PORT] or https://HOST[:PORT], several"),
 ]
 
 
@@ -176,6 +218,12 @@ def test_a_wrong_value_of_the_environment_is_told_by_its_name_there(key: str, va
     said = refusal(environ={f"PAIRSCOPE_{key.upper()}": value})
     assert said.startswith(f"PAIRSCOPE_{key.upper()} in the environment is ")
     assert f", but must be {allowed}" in said
+
+
+def test_a_password_in_an_address_is_told_nobody() -> None:
+    said = refusal(environ={"PAIRSCOPE_KRAKEN_REST": "https://ok.example,https://me:hunter2@a.example"})
+    assert "https://***@a.example" in said
+    assert "hunter2" not in said
 
 
 def test_an_unknown_venue_comes_with_the_nearest_one() -> None:
@@ -240,9 +288,21 @@ def test_a_symbol_may_carry_its_venue_and_counts_once() -> None:
     assert settings.instruments == (Instrument("binance-spot", "BTCUSDT"), Instrument("binance-futures", "BTCUSDT"))
 
 
+def test_each_network_venue_has_its_addresses_and_the_others_keep_their_own() -> None:
+    settings = read_settings({}, {"PAIRSCOPE_BINANCE_FUTURES_WS": "ws://127.0.0.1:1,ws://127.0.0.1:2"}, {})
+    assert settings.sockets("binance-futures") == ("ws://127.0.0.1:1", "ws://127.0.0.1:2")
+    assert settings.rests("binance-futures") == ()
+    assert all(settings.sockets(venue) == () for venue in NETWORK_VENUES if venue != "binance-futures")
+
+
 @pytest.mark.parametrize(
     "settings",
-    [Settings(), replace(Settings(), breaks=(BREAK_MS, BREAK_MS + 1), symbols=("A", "B"), keep_ticks_days=2.5)],
+    [
+        Settings(),
+        replace(
+            Settings(), breaks=(BREAK_MS, BREAK_MS + 1), symbols=("A", "B"), keep_ticks_days=2.5, kraken_ws=ADDRESSES
+        ),
+    ],
 )
 def test_the_record_is_json_that_reads_back_the_same(settings: Settings) -> None:
     text = json.dumps(settings.to_record(), allow_nan=False)

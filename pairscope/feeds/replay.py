@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 
-from ingest import Unfillable
+from ingest import Batch, Offline, Unfillable
 from market import MINUTE, Gap, Instrument, Label, Tick, WrongUse
 
 BATCH = 1_000
@@ -15,7 +15,7 @@ _LONGEST_PAUSE_S = 3_600.0
 _STRAY_MS = MINUTE  # trades of one recording come in order but for fractions of a second
 
 
-class Replay:
+class Replay(Offline):
     """A feed of recorded trades, in recorded order and paced by their recorded times (UTC milliseconds).
 
     A second `stream()` goes on where the first stopped: a recording is replayed once.
@@ -53,6 +53,10 @@ class Replay:
         return "REPLAY"
 
     @property
+    def venue(self) -> str:
+        return self._instruments[0].venue
+
+    @property
     def instruments(self) -> tuple[Instrument, ...]:
         return self._instruments
 
@@ -60,7 +64,7 @@ class Replay:
     def contiguous(self) -> bool:
         return self._contiguous
 
-    async def stream(self) -> AsyncIterator[Sequence[Tick]]:
+    async def stream(self) -> AsyncIterator[Batch]:
         """Yield the trades when they are due, never early; a reader that fell behind gets them at once."""
         clock = asyncio.get_running_loop().time
         due_s, mark_ms = clock(), None
@@ -73,7 +77,7 @@ class Replay:
                 batch.append(self._ahead.popleft())
                 due_s, mark_ms = next_s, _mark(mark_ms, batch[-1].time_ms)
             if batch:
-                yield batch
+                yield Batch(batch)
             early_s = next_s - clock()
             await asyncio.sleep(max(early_s, _STEP_S) if early_s > 0 else 0)
 

@@ -10,7 +10,7 @@ Time is UTC epoch milliseconds; prices of a planted pair follow ``y = alpha + be
 import asyncio
 import math
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -18,7 +18,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from ingest import Unfillable
+from ingest import Batch, Offline, Unfillable
 from market import HOUR, SECOND, Flags, Floats, Gap, Instrument, Integers, Label, Side, Tick, UnknownName, WrongUse
 
 VENUE = "simulated"
@@ -296,7 +296,7 @@ def _bridge(rng: np.random.Generator, steps: int, *, scale: float) -> Floats:
     return bridge
 
 
-class Simulated:
+class Simulated(Offline):
     """The feed of the simulated market; its methods belong to one event loop.
 
     Args:
@@ -311,6 +311,7 @@ class Simulated:
     """
 
     label: Label = "SIMULATED"
+    venue = VENUE
     contiguous = True
 
     def __init__(
@@ -327,6 +328,23 @@ class Simulated:
         self._told_ms = 0
         self.market = Market(seed, breaks_ms)
         self.instruments = tuple(Instrument(VENUE, listed(name).symbol) for name in dict.fromkeys(symbols or LISTINGS))
+
+    def symbols(self) -> Mapping[str, str]:
+        """Return all symbols of the market: each of them trades."""
+        return dict.fromkeys(LISTINGS, "")
+
+    def add(self, instrument: Instrument) -> None:
+        """Stream one more.
+
+        Raises:
+            UnknownName: for a symbol that the market does not have.
+        """
+        listed(instrument.symbol)
+        self.instruments = tuple(dict.fromkeys([*self.instruments, instrument]))
+
+    def remove(self, instrument: Instrument) -> None:
+        """Stream one less."""
+        self.instruments = tuple(each for each in self.instruments if each != instrument)
 
     def trades(self, symbol: str, start_ms: int, end_ms: int) -> list[Tick]:
         """Return all trades of `symbol` in ``[start_ms, end_ms)``, past or future, in the order of their ids."""
@@ -348,11 +366,12 @@ class Simulated:
     def _present(self) -> int:
         return max(self._clock(), self._told_ms)  # what was told has happened, also when the clock has stepped back
 
-    def stream(self) -> AsyncIterator[Sequence[Tick]]:
+    def stream(self) -> AsyncIterator[Batch]:
         """Yield the trades from this call on as the clock passes them, in time order, in batches of at most 2,000."""
         return self._follow(self._clock())
 
-    async def _follow(self, told_ms: int) -> AsyncIterator[Sequence[Tick]]:
+    async def _follow(self, told_ms: int) -> AsyncIterator[Batch]:
+        yield Batch(unsure=self.instruments)
         while True:
             now = self._clock()
             # After a long sleep of the machine the market has forgotten the first part: a hole, as on a real exchange.
@@ -363,7 +382,7 @@ class Simulated:
                 ticks = await self._between(told_ms, until)
                 told_ms = until
                 for start in range(0, len(ticks), BATCH):
-                    yield ticks[start : start + BATCH]
+                    yield Batch(ticks[start : start + BATCH])
             await asyncio.sleep(self._pace_s)
 
     async def _between(self, start_ms: int, end_ms: int) -> list[Tick]:

@@ -16,6 +16,7 @@ KLINES = f"SELECT {_BAR} FROM klines WHERE symbol = ? AND length = ? AND time >=
 NEWEST_SECOND = "SELECT max(time) FROM bars_1s WHERE symbol = ?"
 EARLIEST = """
     SELECT (SELECT min(time) FROM bars_1s WHERE symbol = :key), (SELECT min(time) FROM bars_1m WHERE symbol = :key)"""
+KLINE_SPAN = "SELECT min(time), max(time + length) FROM klines WHERE symbol = ?"
 NEXT_BAR = """
     SELECT min(time) FROM (
         SELECT min(time) AS time FROM bars_1s WHERE symbol = :key AND time >= :time - :time % 1000
@@ -52,6 +53,14 @@ def extent(db: sqlite3.Connection, key: int) -> tuple[int, int] | None:
     second, minute = db.execute(EARLIEST, {"key": key}).fetchone()
     pruned = minute is not None and minute + MINUTE <= second
     return minute if pruned else second, newest + SECOND
+
+
+def bar_extent(db: sqlite3.Connection, key: int) -> tuple[int, int] | None:
+    """Return the start of the first bar and the end of the last, candles included, or None without any."""
+    traded, candles = extent(db, key), db.execute(KLINE_SPAN, (key,)).fetchone()
+    if traded is None or candles[0] is None:
+        return traded or (None if candles[0] is None else candles)
+    return min(traded[0], candles[0]), max(traded[1], candles[1])
 
 
 def unrecorded(db: sqlite3.Connection, key: int, start: int, end: int) -> list[tuple[int, int]]:
@@ -110,7 +119,9 @@ def _with_klines(bars: Bars, klines: Bars, gaps: Sequence[tuple[int, int]], span
     """Put candles where trades do not cover the bar whole."""
     length = bars.timeframe.ms
     first, last = span or (FOREVER, 0)
-    covered = (klines.time >= first) & (klines.time + length <= last) & ~overlapping(klines.time, length, gaps)
+    # The first second was recorded from somewhere within it; a candle has it whole.
+    whole_from = first + SECOND if length == SECOND else first
+    covered = (klines.time >= whole_from) & (klines.time + length <= last) & ~overlapping(klines.time, length, gaps)
     taken = klines[~covered]
     kept = bars[~np.isin(bars.time, taken.time)]
     both = join_bars(kept, _marked(taken, klines=np.ones(len(taken), np.bool_)))

@@ -122,10 +122,26 @@ CREATE TABLE klines (                           -- the exchange's own candles, w
 ) STRICT, WITHOUT ROWID;
 """
 
+TURNOVER_UNKNOWN = """
+CREATE TABLE candles (                          -- the exchange's own candles, where its trades are not to be had
+    symbol INTEGER NOT NULL,
+    length INTEGER NOT NULL,                    -- milliseconds
+    time INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, turnover REAL, buy_volume REAL, -- NULL where the exchange does not tell
+    trades INTEGER NOT NULL,                    -- 0 where it does not tell
+    PRIMARY KEY (symbol, length, time)
+) STRICT, WITHOUT ROWID;
+INSERT INTO candles SELECT * FROM klines;
+DROP TABLE klines;
+ALTER TABLE candles RENAME TO klines;
+"""
+
 MIGRATIONS = (
     Migration("ticks and bars", TICKS_AND_BARS),
     Migration("ledgers of gaps, rejects and runs", LEDGERS),
     Migration("klines", KLINES),
+    Migration("klines of which the turnover is not known", TURNOVER_UNKNOWN),
 )
 OURS = {"symbols", "ticks", "bars_1s", "bars_1m"}
 """A database with all of these tables is a store; one that lacks some is another program's."""

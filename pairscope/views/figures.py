@@ -6,8 +6,10 @@ from math import isnan
 
 import streamlit as st
 
+from ingest import LIVE_SECONDS
 from market import Bars
 from pairscope.charts import price_decimals
+from pairscope.views.states import age_text
 
 QUOTES = ("FDUSD", "USDT", "USDC", "TUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB")
 """What a symbol without a separator may end in: BTCUSDT is priced in USDT."""
@@ -29,14 +31,17 @@ class Figure:
     value: str
     beside: str
     meaning: str
+    aged: bool = False
+    """Whether it is too old to look live."""
 
 
 def units_of(symbol: str) -> Units:
-    """Read the two currencies of a symbol: BTCUSDT, BTC-USD, XBT/EUR; anything else gets the general words."""
+    """Read the two currencies of a symbol: BTCUSDT, BTC-USD, BTC/EUR; anything else gets the general words."""
     for separator in "-/":
         base, found, quote = symbol.partition(separator)
         if found:
-            return Units(base, quote)
+            return Units(base, quote) if base and quote else Units()
+    symbol = symbol.partition("_")[0]  # a future with its day of delivery, such as BTCUSDT_260327
     quote = next((name for name in QUOTES if symbol.endswith(name) and symbol != name), "")
     return Units(symbol.removesuffix(quote), quote) if quote else Units()
 
@@ -46,8 +51,8 @@ def pace_text(count: int, seconds: float) -> str:
     return f"{count / seconds:,.1f} per second" if count >= seconds else f"{60 * count / seconds:,.1f} per minute"
 
 
-def figures_of(bars: Bars | None, units: Units) -> list[Figure]:
-    """Return the six figures of the bars shown."""
+def figures_of(bars: Bars | None, units: Units, *, age_seconds: float | None = 0.0) -> list[Figure]:
+    """Return the six figures of the bars shown; `age_seconds` is since the last trade, None where there was none."""
     price, amount = units.quote, units.base
     if bars is None or not len(bars):
         names = (f"Last, {price}", "Change", f"High, {price}", f"Low, {price}", f"Volume, {amount}", "Trades")
@@ -57,12 +62,7 @@ def figures_of(bars: Bars | None, units: Units) -> list[Figure]:
     count, seconds = int(bars.trades.sum()), (int(bars.time[-1] - bars.time[0]) + bars.timeframe.ms) / 1000
     volume, bought = float(bars.volume.sum()), float(bars.buy_volume.sum() / bars.volume.sum())
     return [
-        Figure(
-            f"Last, {price}",
-            f"{last:,.{digits}f}",
-            f"{last / float(bars.open[-1]) - 1:+.2%} in this bar",
-            "The price of the last trade; below, its change since the bar opened.",
-        ),
+        _last_figure(f"Last, {price}", f"{last:,.{digits}f}", last / float(bars.open[-1]) - 1, age_seconds),
         Figure(
             "Change",
             f"{last / first - 1:+.2%}",
@@ -96,6 +96,18 @@ def figures_of(bars: Bars | None, units: Units) -> list[Figure]:
     ]
 
 
+def _last_figure(name: str, value: str, change: float, age_seconds: float | None) -> Figure:
+    """Return the last price, which says its age when that is more than a live one's."""
+    if age_seconds is None:
+        meaning = "The last price of the exchange's own candles: no trade has come yet."
+        return Figure(name, f"({value})", "of a candle", meaning, aged=True)
+    if age_seconds > LIVE_SECONDS:
+        meaning = f"The price of the last trade, which is older than {LIVE_SECONDS:g} s: it may have moved since."
+        return Figure(name, f"({value})", f"{age_text(age_seconds)} ago", meaning, aged=True)
+    meaning = "The price of the last trade; below, its change since the bar opened."
+    return Figure(name, value, f"{change:+.2%} in this bar", meaning)
+
+
 def show_cards(figures: Sequence[Figure]) -> None:
     """Show six figures in a row, on a phone in three rows of two."""
     for number, column in enumerate(st.columns(3, gap="small")):
@@ -105,7 +117,7 @@ def show_cards(figures: Sequence[Figure]) -> None:
                     each.name,
                     each.value,
                     each.beside,
-                    delta_color="off",
+                    delta_color="orange" if each.aged else "off",
                     delta_arrow="off",
                     border=True,
                     help=each.meaning,

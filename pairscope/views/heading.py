@@ -9,8 +9,7 @@ import streamlit as st
 from ingest import LIVE_SECONDS, SymbolHealth
 from market import DAY, Instrument, Label, Tick, UnknownName
 from pairscope.runtime import Runtime
-
-COLOURS = {"live": "green", "quiet": "blue", "stale": "orange", "silent": "orange"}
+from pairscope.views.states import age_text, look_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +18,25 @@ class Pulse:
 
     state: str
     age_seconds: float | None
+    message: str = ""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its price may look live."""
+        return self.age_seconds is not None and self.age_seconds <= LIVE_SECONDS
 
 
 def pulse_of(role: str, line: SymbolHealth | None, tick: Tick | None, now: int) -> Pulse:
     """Tell how fresh a symbol is: by the recording, or by the store where this process does not record it."""
+    age = max(0.0, (now - tick.time_ms) / 1000) if tick else None
     if line:
-        return Pulse(line.state, line.age_seconds)
-    age = (now - tick.time_ms) / 1000 if tick else None
+        return Pulse(line.state, age if line.age_seconds is None else line.age_seconds, line.message)
     if role == "viewer" and age is not None:
         return Pulse("live" if age <= LIVE_SECONDS else "silent", age)
     return Pulse("stored", age)
 
 
-def show_heading(instrument: Instrument, label: Label, pulse: Pulse | None, *, paused: bool) -> None:
+def show_heading(instrument: Instrument, label: Label, pulse: Pulse, *, paused: bool) -> None:
     """Show the symbol, its venue, where its trades come from, and how fresh they are."""
     st.subheader(instrument.symbol, anchor=False, width="content")
     st.badge(instrument.venue, color="gray", help="The venue whose trades these are.")
@@ -39,17 +44,15 @@ def show_heading(instrument: Instrument, label: Label, pulse: Pulse | None, *, p
         st.badge(label, icon=":material/science:", color="violet", help="These are not trades of a real market.")
     if paused:
         st.badge("PAUSED", icon=":material/pause:", color="orange", help="As of the time beside. Recording goes on.")
-    elif pulse is None or pulse.state == "stored":
-        st.badge("STORED", color="gray", help="This symbol is not being recorded now.")
-    else:
-        age = "" if pulse.age_seconds is None else f" {pulse.age_seconds:.1f} s"
-        st.badge(
-            f"{pulse.state.upper()}{age}",
-            icon=":material/sensors:",
-            color=COLOURS.get(pulse.state, "gray"),  # type: ignore[arg-type]
-            help="Since the last trade. Live: at most 5 s. Quiet: not unusual for this symbol. Stale: unusual. "
-            "Silent: seen from outside, this process does not record.",
-        )
+        return
+    stored = pulse.state == "stored"
+    age = "" if stored or pulse.age_seconds is None else f" {age_text(pulse.age_seconds)}"
+    st.badge(
+        f"{pulse.state.upper()}{age}",
+        icon=None if stored else ":material/sensors:",
+        color=look_of(pulse.state).colour,
+        help=pulse.message or look_of(pulse.state).meaning,
+    )
 
 
 def show_coverage(runtime: Runtime, instrument: Instrument, now: int) -> None:

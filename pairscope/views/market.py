@@ -1,6 +1,5 @@
 """The market: one symbol's candles, all symbols at a glance, and how the recording does."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +8,12 @@ import streamlit as st
 from market import Bars, Instrument, Label, Timeframe, UnknownName
 from pairscope.charts import blank, candles
 from pairscope.live_chart import live_chart
-from pairscope.runtime import Runtime, now_ms
+from pairscope.runtime import Health, Runtime, now_ms
 from pairscope.views.figures import Units, figures_of, show_cards, units_of
-from pairscope.views.heading import clock_text, pulse_of, show_coverage, show_heading
+from pairscope.views.heading import Pulse, clock_text, pulse_of, show_coverage, show_heading
 from pairscope.views.recording import show_recording
-from pairscope.views.symbols import show_symbols
+from pairscope.views.symbols import short_names, show_symbols
+from pairscope.views.venues import show_venues
 
 TIMEFRAMES = ("1s", "5s", "15s", "1m", "5m", "15m", "1h")
 REFRESH = {"0.5 s": 0.5, "1 s": 1.0, "2 s": 2.0, "5 s": 5.0, "paused": None}
@@ -45,8 +45,7 @@ def _sidebar(names: Sequence[Instrument]) -> tuple[Choice | None, float | None]:
     st.subheader("Pairscope", anchor=False)
     chosen = None
     if names:
-        venues = Counter(name.symbol for name in names)
-        by_text = {name.symbol if venues[name.symbol] == 1 else str(name): name for name in names}
+        by_text = {text: name for name, text in short_names(names).items()}
         text = st.selectbox("Symbol", by_text, key="symbol", bind="query-params")
         bars = st.segmented_control(
             "Bars",
@@ -75,39 +74,53 @@ def _sidebar(names: Sequence[Instrument]) -> tuple[Choice | None, float | None]:
 
 
 def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> None:
-    now, health = now_ms(), runtime.health()
-    for warning in health.warnings:
-        st.warning(warning, icon=":material/warning:")
+    now, health, latest = now_ms(), runtime.health(), runtime.reader.latest()
+    _show_warnings(health, empty=not latest)
     if choice is None:
         _nothing_yet(runtime)
         return
-    latest = runtime.reader.latest()
     lines = {line.instrument: line for line in health.feed.symbols} if health.feed else {}
     pulses = {each: pulse_of(health.role, lines.get(each), latest.get(each), now) for each in (*lines, *latest)}
     bars, label = _bars(runtime, choice, now), runtime.reader.label(choice.instrument)
-    units = units_of(choice.instrument.symbol)
+    units, pulse = units_of(choice.instrument.symbol), pulses.get(choice.instrument, Pulse("stored", None))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        show_heading(choice.instrument, label, pulses.get(choice.instrument), paused=paused)
+        show_heading(choice.instrument, label, pulse, paused=paused)
         show_coverage(runtime, choice.instrument, now)
         st.space("stretch")
         st.caption(clock_text(now, st.context.timezone), width="content")
-    show_cards(figures_of(bars, units))
-    _chart(choice, bars, label, units)
+    show_cards(figures_of(bars, units, age_seconds=pulse.age_seconds))
+    _chart(choice, bars, label, units, pulse)
     left, right = st.columns([3, 2])
     with left:
         show_symbols(runtime, latest, lines, pulses, now)
+        if health.feed:
+            show_venues(health.feed)
     with right:
         show_recording(runtime, health)
+
+
+WITHOUT_NETWORK = (
+    "`python start.py --demo` shows the simulated market, `python -m pairscope replay FILE` plays a recording into a"
+    " store of its own."
+)
 
 
 def _nothing_yet(runtime: Runtime) -> None:
     if _instruments(runtime):
         st.rerun()  # for the sidebar to offer them
     st.info(
-        f"`{runtime.settings.store}` holds no trades yet; they appear here with the first one. `python start.py --demo`"
-        " shows the simulated market, `python -m pairscope replay FILE` plays a recording into a store of its own.",
+        f"`{runtime.settings.store}` holds no trades yet; they appear here with the first one. {WITHOUT_NETWORK}",
         icon=":material/info:",
     )
+
+
+def _show_warnings(health: Health, *, empty: bool) -> None:
+    """Show what a person should know; with nothing stored yet, also what to do without a network."""
+    for warning in health.warnings:
+        st.warning(warning, icon=":material/warning:")
+    if empty and health.feed and health.feed.state in ("disconnected", "refused", "failing"):
+        text = f"Recording begins by itself when the venue answers. Is there no network? {WITHOUT_NETWORK}"
+        st.info(text, icon=":material/info:")
 
 
 def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:
@@ -118,12 +131,19 @@ def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:
         return None  # it is streamed, but has not traded yet
 
 
-def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units) -> None:
+def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units, pulse: Pulse) -> None:
     theme = st.context.theme.type or "dark"
     if bars is None:
         title = f"No trade of {choice.instrument.symbol} yet"
-        figure = blank(title, "The chart begins with the first one.", theme=theme)
+        figure = blank(title, AWAITED.get(pulse.state, "The chart begins with the first one."), theme=theme)
     else:
         price, volume = f"price, {units.quote}", f"volume, {units.base}"
         figure = candles(bars, theme=theme, price_title=price, volume_title=volume, label=label)
     live_chart(figure, key="candles", height=460)
+
+
+AWAITED = {
+    "refused": "Its venue does not have it: choose another symbol.",
+    "disconnected": "Its venue is not reached; the chart begins when it is.",
+}
+"""What is said in place of a chart, by the symbol's state."""

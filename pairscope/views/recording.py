@@ -1,5 +1,6 @@
 """How the recording does, in words and figures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -14,13 +15,18 @@ def show_recording(runtime: Runtime, health: Health) -> None:
     """Show the state of the feed, the queue, the disk, and the end of the log."""
     st.markdown("**Recording**")
     with st.container(border=True, gap="xxsmall"):
-        for name, value in _recording_lines(runtime, health).items():
-            with st.container(horizontal=True, gap="small", wrap=False):
-                st.caption(name, width=84, help=MEANINGS[name])
-                st.text(value, width="stretch")
+        show_lines(_recording_lines(runtime, health), MEANINGS)
     with st.expander("Log"):
         lines = log_tail(Path(runtime.settings.log_file), 15)
         st.code("\n".join(lines) or "Nothing was logged yet.", language=None)
+
+
+def show_lines(lines: Mapping[str, str], meanings: Mapping[str, str]) -> None:
+    """Show names and values below one another."""
+    for name, value in lines.items():
+        with st.container(horizontal=True, gap="small", wrap=False):
+            st.caption(name, width=84, help=meanings[name])
+            st.text(value, width="stretch")
 
 
 MEANINGS = {
@@ -28,6 +34,7 @@ MEANINGS = {
     "Trades": "Since this process began, those of refilled gaps included.",
     "Refused": "Duplicates were stored before; rejected ones cannot be, and the ledger of rejects says why.",
     "Gaps": "Trades missed while away: holes in the ids that were refilled, or are being so now.",
+    "Loop": "How late the thread that takes trades in was woken up: it must never be held up.",
     "Queue": "Trades in memory on their way to the disk, and how long the last write took.",
     "Disk": "The store's file, its journal, and what the disk has left.",
     "Store": "Where the trades are kept.",
@@ -37,21 +44,31 @@ MEANINGS = {
 
 def _recording_lines(runtime: Runtime, health: Health) -> dict[str, str]:
     lines = {"State": "viewing what another process records" if health.role == "viewer" else "not recording"}
-    lines |= _feed_lines(health.feed) if health.feed else {}
+    lines |= _feed_lines(health.feed, health.conflicts) if health.feed else {}
     lines |= _store_lines(health.store) if health.store else {}
     return lines | {"Store": runtime.settings.store, "Log": runtime.settings.log_file}
 
 
-def _feed_lines(feed: FeedHealth) -> dict[str, str]:
+def _feed_lines(feed: FeedHealth, conflicts: int) -> dict[str, str]:
     rejected, repairing = sum(feed.rejected.values()), sum(each.repairing for each in feed.symbols)
     dropped = f" · {feed.dropped:,} dropped" if feed.dropped else ""
+    clashes = f" · {conflicts:,} with a stored id and other values" if conflicts else ""
     return {
-        "State": f"{feed.label} · {feed.state}" + (f" · {feed.message}" if feed.message else ""),
+        "State": state_text(feed),
         "Trades": f"{feed.received:,} received · {feed.stored:,} stored{dropped}",
-        "Refused": f"{feed.duplicates:,} duplicates · {rejected:,} rejected"
+        "Refused": f"{feed.duplicates:,} duplicates · {rejected:,} rejected{clashes}"
         + "".join(f" · {why}" for why in feed.rejected),
         "Gaps": f"{feed.gaps_filled:,} filled · {repairing:,} being filled · {feed.reconnects:,} reconnects",
+        "Loop": f"{feed.loop_lag_ms:,.0f} ms late at most, in the last minute",
     }
+
+
+def state_text(feed: FeedHealth) -> str:
+    """Write how the feeds do; what is wrong with a venue of a real market stands beside its name elsewhere."""
+    if len(feed.venues) > 1:
+        streaming = sum(each.state == "streaming" for each in feed.venues)
+        return f"{feed.label} · {streaming} of {len(feed.venues)} venues streaming"
+    return " · ".join(filter(None, (feed.label, feed.state, feed.message if feed.label != "LIVE" else "")))
 
 
 def _store_lines(store: StoreStatus) -> dict[str, str]:

@@ -1,16 +1,32 @@
 """All symbols at a glance."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import streamlit as st
 
-from ingest import SymbolHealth
-from market import MINUTE, Instrument, Tick
+from ingest import LIVE_SECONDS, SymbolHealth
+from market import MINUTE, Floats, Instrument, Tick, UnknownName
 from pairscope.charts import price_decimals
 from pairscope.runtime import Runtime
 from pairscope.views.heading import Pulse
+from pairscope.views.states import SYMBOL_STATES, meanings
 
 SPARK_MINUTES = 60
+
+
+def short_names(names: Iterable[Instrument]) -> dict[Instrument, str]:
+    """Return what to call instruments: by their symbol, with the venue where several have the same."""
+    listed = list(dict.fromkeys(names))
+    count = Counter(name.symbol for name in listed)
+    return {name: name.symbol if count[name.symbol] == 1 else str(name) for name in listed}
+
+
+def price_text(price: float, closes: Floats, *, fresh: bool) -> str:
+    """Write a price; one that is not fresh stands in brackets."""
+    text = f"{price:,.{price_decimals(closes) if len(closes) else 8}f}"
+    return text if fresh else f"({text})"
 
 
 def show_symbols(
@@ -22,39 +38,53 @@ def show_symbols(
 ) -> None:
     """Show each symbol's last price, last hour, and how its recording does."""
     st.markdown("**Symbols**")
+    names = short_names([*lines, *latest])
     rows = []
-    for instrument in [*(name for name in lines if name in latest), *(name for name in latest if name not in lines)]:
-        line, pulse = lines.get(instrument), pulses[instrument]
-        closes = runtime.reader.bars(instrument, "1m", now - SPARK_MINUTES * MINUTE, now=now).close
-        price = latest[instrument].price
+    for instrument, name in names.items():
+        line, tick, pulse = lines.get(instrument), latest.get(instrument), pulses[instrument]
+        closes = _last_hour(runtime, instrument, now)
         rows.append(
             {
-                "symbol": instrument.symbol,
-                "last price": f"{price:,.{price_decimals(closes) if len(closes) else 8}f}",
+                "symbol": name,
+                "last price": price_text(tick.price, closes, fresh=pulse.is_fresh) if tick else None,
                 "last hour": closes.tolist(),
-                "state": pulse.state,
+                "state": [pulse.state],
                 "age, s": pulse.age_seconds,
-                "trades/s": line.trades_per_second if line else None,
+                "trades/s": line.trades_per_second if line and line.received else None,
                 "lag, ms": line.lag_ms if line else None,
             }
         )
     if not rows:
         st.caption("The first trades are awaited.")
         return
+    _show_table(rows)
+
+
+def _last_hour(runtime: Runtime, instrument: Instrument, now: int) -> Floats:
+    try:
+        return runtime.reader.bars(instrument, "1m", now - SPARK_MINUTES * MINUTE, now=now).close
+    except UnknownName:  # nothing of it is stored yet
+        return np.empty(0)
+
+
+def _show_table(rows: list[dict[str, object]]) -> None:
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    brackets = f"Of the last trade, in the symbol's quote currency. In brackets: older than {LIVE_SECONDS:g} s."
     st.dataframe(
         rows,
         hide_index=True,
         key="symbols",
         placeholder="–",
         column_config={
-            "last price": text(alignment="right", help="Of the last trade, in the symbol's quote currency."),
+            "last price": text(alignment="right", help=brackets),
             "last hour": st.column_config.LineChartColumn(help="Closes of the last 60 minutes.", color="auto"),
-            "state": text(
-                help="A trade within 5 s: live. Longer: quiet, if not unusual, or stale; silent, as seen by a viewer."
+            "state": st.column_config.MultiselectColumn(
+                options=list(SYMBOL_STATES),
+                color=[look.colour for look in SYMBOL_STATES.values()],
+                help=meanings(),
             ),
             "age, s": number(format="%.1f", help="Seconds since its last trade."),
             "trades/s": number(format="%.1f", help="Trades a second, over the last minute."),
-            "lag, ms": number(format="%d", help="From the trade's time at the venue to its arrival, by two clocks."),
+            "lag, ms": number(format="%d", help="From the trade's time at the venue to its arrival here."),
         },
     )

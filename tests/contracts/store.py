@@ -1,5 +1,6 @@
 """What every store promises. A test module runs it by binding `open_store` to one kind of store (see test_store.py)."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ T0 = 1_700_000_040_000
 """A whole minute."""
 
 BTC = Instrument("binance-spot", "BTCUSDT")
+ETH = Instrument("binance-spot", "ETHUSDT")
 OpenStore = Callable[[Path], Store]
 
 FRESH = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -255,6 +257,28 @@ class StoreContract:
         assert bars.klines.tolist() == [True, True, False, False, False, False, False]
         assert bars.trades.tolist() == [7, 7, 6, 6, 6, 6, 3]
         assert store.bars(BTC, "5m").klines.tolist() == [True, True, False]
+
+    def test_a_candle_may_leave_open_what_the_exchange_does_not_tell(self, store: Store) -> None:
+        silent = Bar(T0, 1, 2, 0.5, 1.5, 9, math.nan, math.nan, 0)
+        assert store.add_klines(BTC, Timeframe(MINUTE), [silent]).result() == 1
+        [bar] = store.bars(BTC, "1m")
+        assert (bar.volume, bar.trades, bar.klines) == (9, 0, True)
+        assert math.isnan(bar.turnover)
+        assert math.isnan(bar.buy_volume)
+
+    def test_the_second_in_which_recording_began_is_a_candle_where_there_is_one(self, store: Store) -> None:
+        store.append([trade(n, T0 + 500 + n * 500) for n in range(5)]).result()
+        candles = [Bar(T0 + n * 1_000, 1, 2, 0.5, 1.5, 9, 9, 4, 7) for n in range(-1, 2)]
+        store.add_klines(BTC, Timeframe(1_000), candles).result()
+        assert store.bars(BTC, "1s").klines.tolist() == [True, True, False, False]
+
+    def test_the_span_of_bars_begins_with_the_first_candle(self, store: Store) -> None:
+        store.append([trade(1, T0 + 500)]).result()
+        assert store.bar_span(BTC) == (T0, T0 + 1_000)
+        store.add_klines(BTC, Timeframe(MINUTE), [Bar(T0 - HOUR, 1, 2, 0.5, 1.5, 9, 9, 4, 7)]).result()
+        assert store.bar_span(BTC) == (T0 - HOUR, T0 + 1_000)
+        store.add_klines(ETH, Timeframe(MINUTE), [Bar(T0, 1, 2, 0.5, 1.5, 9, 9, 4, 7)]).result()
+        assert store.bar_span(ETH) == (T0, T0 + MINUTE)
 
     def test_candles_give_way_when_trades_fill_the_gap(self, store: Store) -> None:
         ticks = [trade(n, T0 + n * 1_000) for n in range(200)]

@@ -286,29 +286,6 @@ def test_a_second_app_shows_what_the_first_records_and_says_what_to_do_when_that
 # ---- what it may find at the start -----------------------------------------------------------------------------------
 
 
-def test_without_a_feed_it_records_nothing_says_what_to_do_and_shows_what_is_stored(tmp_path: Path) -> None:
-    venue, symbols = "binance-spot", ""
-    with (
-        running(tmp_path, PAIRSCOPE_VENUE=venue, PAIRSCOPE_SYMBOLS=symbols, PAIRSCOPE_STORE="sqlite:///new.db") as desk,
-        Tab(desk.port) as tab,
-    ):
-        health = desk.health()
-        assert health["feed"] is None
-        (said,) = health["warnings"]
-        assert said.startswith("Nothing is being recorded: this version has no feed for binance-spot yet")
-        assert "python start.py --demo" in said
-        page = text(tab.show())
-        assert said in page
-        assert "holds no trades yet" in page
-    with running(tmp_path) as desk:
-        wait_for(desk.whole)
-    with running(tmp_path, PAIRSCOPE_VENUE=venue, PAIRSCOPE_SYMBOLS=symbols) as desk, Tab(desk.port) as tab:
-        page = text(tab.show())
-        assert "SIMULATED" in page
-        assert "STORED" in page
-        assert desk.get("/api/symbols")
-
-
 def test_a_damaged_store_is_set_aside_a_new_one_begun_and_the_page_says_so(tmp_path: Path) -> None:
     (tmp_path / STORE).write_bytes(os.urandom(100_000))
     with running(tmp_path) as desk, Tab(desk.port) as tab:

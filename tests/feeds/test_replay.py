@@ -60,7 +60,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def arrivals(feed: Feed) -> list[tuple[float, Sequence[Tick]]]:
     """Return the batches, each with the seconds that passed before it came."""
     clock = asyncio.get_running_loop().time
-    return [(clock(), batch) async for batch in feed.stream()]
+    return [(clock(), batch.ticks) async for batch in feed.stream()]
 
 
 def replayed(*sources: list[Tick], **options: Any) -> list[tuple[float, Sequence[Tick]]]:
@@ -128,7 +128,7 @@ def test_a_reader_that_fell_behind_gets_what_is_due_at_once() -> None:
     async def slow_reader() -> list[int]:
         feed, sizes = Replay(trades(0, 1_000, 2_000, 3_000), instruments=[BTC]), []
         async for batch in feed.stream():
-            sizes.append(len(batch))
+            sizes.append(len(batch.ticks))
             await asyncio.sleep(2.5)
         return sizes
 
@@ -142,7 +142,7 @@ def test_a_second_stream_goes_on_where_the_first_stopped() -> None:
         feed, seen = Replay(ticks, instruments=[BTC]), list[Tick]()
         first = feed.stream()
         async for batch in first:
-            seen += batch
+            seen += batch.ticks
             if len(seen) > 20:
                 break
         return seen + flat(await arrivals(feed))

@@ -7,13 +7,14 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import Feed, Unfillable
+from ingest import Batch, Feed, Unfillable
 from market import HOUR, MINUTE, SECOND, Floats, Gap, Instrument, Tick, UnknownName, WrongUse, flaw
 from pairscope.feeds.simulated import (
     BREAK_BETA,
@@ -62,9 +63,12 @@ def feed_at(*script: int, symbols: Sequence[str] | None = None) -> Simulated:
     return Simulated(clock=Clock(*script), seed=1, symbols=symbols, pace_ms=0)
 
 
-def collected(source: AsyncIterator[Sequence[Tick]]) -> tuple[list[Sequence[Tick]], str | None]:
+T = TypeVar("T")
+
+
+def collected(source: AsyncIterator[T]) -> tuple[list[T], str | None]:
     """Return what the source yields, and the words of the error that ends it."""
-    batches: list[Sequence[Tick]] = []
+    batches: list[T] = []
 
     async def collect() -> None:
         async for batch in source:
@@ -79,7 +83,7 @@ def collected(source: AsyncIterator[Sequence[Tick]]) -> tuple[list[Sequence[Tick
 
 def streamed(feed: Feed) -> list[Sequence[Tick]]:
     """Return the batches that the feed streams until the script of its clock ends."""
-    return collected(feed.stream())[0]
+    return [batch.ticks for batch in collected(feed.stream())[0] if batch.ticks]
 
 
 def gap_of(symbol: str, first_id: int, last_id: int, *, venue: str = VENUE) -> Gap:
@@ -373,7 +377,8 @@ def test_a_stream_begins_when_it_is_called_not_when_it_is_first_read() -> None:
     stream = feed.stream()
 
     async def first() -> Tick:
-        return (await anext(stream))[0]
+        assert await anext(stream) == Batch(unsure=feed.instruments)
+        return (await anext(stream)).ticks[0]
 
     assert asyncio.run(first()) == MARKET.trades("BTCUSDT", NOW, NOW + MINUTE)[0]
 

@@ -1,0 +1,436 @@
+"""Recording one feed: its stream is audited and stored, what it missed is fetched, its silence is questioned."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from market import Gap, Hole, Instrument, Reject, Tick
+from pairscope.recording.feed import Batch, Feed, VenueError
+from pairscope.recording.health import LIVE_SECONDS, FeedState, SymbolHealth, SymbolState, VenueHealth
+from pairscope.recording.history import History
+from pairscope.recording.intake import CLOCKS_MAY_DIFFER_MS, Intake, pauses
+from pairscope.recording.line import MISSED, Line, Mark, Taken
+from pairscope.recording.repairs import REORDER_SECONDS, Repairs
+from pairscope.recording.watch import Silence, patience
+from store import Appended, Store, StoreBusy, StoreError
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5
+UNDER_WAY_SECONDS = 1.5
+"""A trade that the venue's record has may take so long to come through the stream."""
+
+QUESTIONS_AT_ONCE = 4
+FIRST_REOPENING, LONGEST_REOPENING = 5.0, 300.0
+"""Seconds between two new connections for the same silence, at first and when they do not help."""
+
+
+class Channel:
+    """Records one feed; belongs to one event loop, but for `health` and `symbols_health`."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        store: Store,
+        intake: Intake,
+        *,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        refill_trades: int,
+    ) -> None:
+        self.feed = feed
+        self._store = store
+        self._intake = intake
+        self._clock = clock
+        self._monotonic = monotonic
+        self.lines: dict[Instrument, Line] = {}
+        for instrument in feed.instruments:
+            self._begin_line(instrument)
+        self._left: set[Instrument] = set()
+        self.repairs = Repairs(
+            feed,
+            store,
+            intake,
+            now_ms=self.now_ms,
+            refill_trades=refill_trades,
+            on_abandoned=self._cover,
+        )
+        self._history = History(feed, store)
+        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self.dropped = self.restarts = 0
+        self._reopened = 0.0
+        self._reopening = 0.0
+        self._state: FeedState = "starting"
+        self._message = ""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._follows: set[asyncio.Task[None]] = set()
+
+    def now_ms(self) -> int:
+        """Return the venue's time, or this machine's where the venue has none."""
+        now = self.feed.now_ms()
+        return self._clock() if now is None else now
+
+    # ------------------------------------------------------------------------------------- life
+
+    async def run(self) -> None:
+        """Record until the source ends, or until cancelled; what is under way then is `unfinished`."""
+        watch = self._spawn(self._watch())
+        try:
+            await self._stream_for_ever()
+            while waiting := [*self.unfinished, *self.repairs.tasks, *(self._tasks - {watch})]:
+                await asyncio.wait(waiting)
+            self._state = "ended"
+        except asyncio.CancelledError:
+            self._state = "stopped"
+            raise
+        finally:
+            watch.cancel()
+            for task in [*self._tasks, *self.repairs.tasks]:
+                task.cancel()
+            await self.feed.close()
+
+    @property
+    def unfinished(self) -> list[asyncio.Future[Any]]:
+        """What the store still writes."""
+        return [*self._intake.pending, *self._follows]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _cover(self, gap: Gap) -> None:
+        if self.feed.candle_lengths:
+            self._spawn(self._history.cover(gap))
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a task of %s broke", self.feed.venue, exc_info=error)
+            self._message = f"{type(error).__name__}: {error}"
+
+    async def _stream_for_ever(self) -> None:
+        """Prepare and stream until the source ends; what breaks is begun again, after a pause that grows."""
+        waits = pauses()
+        while True:
+            try:
+                await self._prepare()
+                async for batch in self.feed.stream():
+                    if batch.ticks:
+                        self._state, self._message, waits = "streaming", "", pauses()
+                    self._take(batch)
+            except Exception as error:
+                pause = next(waits)
+                log.exception("recording %s broke; it is begun again in %.0f s", self.feed.venue, pause)
+                self._state, self._message = "failing", f"{error}; trying again in {pause:.0f} s"
+                self.restarts += 1
+                for line in self.lines.values():
+                    line.interrupt("stream broke")
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    # ------------------------------------------------------------------------------- instruments
+
+    def _begin_line(self, instrument: Instrument) -> None:
+        self.lines[instrument] = Line(instrument, contiguous=self.feed.contiguous, begun=self._monotonic())
+
+    async def add(self, instrument: Instrument) -> None:
+        """Record one more.
+
+        Raises:
+            WrongUse: when the feed cannot have it.
+        """
+        if instrument in self.lines:
+            return
+        self._begin_line(instrument)
+        try:
+            await self._prepare()
+            self.feed.add(instrument)
+        except BaseException:
+            del self.lines[instrument]
+            raise
+        self._left.discard(instrument)
+
+    def remove(self, instrument: Instrument) -> None:
+        """Record one less; what is stored of it stays."""
+        self.feed.remove(instrument)
+        self._left.add(instrument)
+        self.lines.pop(instrument, None)
+        self.repairs.give_up(instrument)
+
+    async def _prepare(self) -> None:
+        """Find where each instrument's ids go on and take up the gaps left open; what is done is not done again."""
+        fresh = {instrument: line for instrument, line in self.lines.items() if not line.prepared}
+        if not fresh:
+            return
+        known = await asyncio.to_thread(self._store.last_ids)
+        for gap in await asyncio.to_thread(self._store.gaps, state="open"):
+            if gap.instrument in fresh:
+                self.repairs.begin(gap)
+                # A gap can end above all that is stored: the process was killed before its first piece came.
+                known[gap.instrument] = max(known.get(gap.instrument, (-1, 0)), (gap.last_id, gap.end_ms))
+        for instrument, line in fresh.items():
+            if instrument in known:
+                line.mark = Mark(*known[instrument], "restart")
+            elif (earliest := await self.feed.earliest(instrument)) is not None:
+                line.mark = Mark(earliest[0] - 1, earliest[1], "history")
+            line.prepared = True
+        if self.feed.candle_lengths:
+            self._spawn(self._history.begin(list(fresh), self.now_ms()))
+
+    # --------------------------------------------------------------------------------- the stream
+
+    def _take(self, batch: Batch) -> None:
+        """Look every trade over, audit the ids, and hand what is sound to the store."""
+        if batch.unsure:
+            self._connected(batch.unsure)
+        self._intake.received += len(batch.ticks)
+        self._intake.refuse(batch.rejects)
+        if not batch.ticks:
+            return
+        sound: list[Tick] = []
+        holes: list[Hole] = []
+        before: dict[Line, Mark] = {}
+        for line, ticks in self._by_line(batch.ticks):
+            mark = line.mark
+            taken = self._audit(line, ticks)
+            if taken.sound:
+                first = taken.sound[0]  # a batch that is lost is missed also when it is the first one
+                before[line] = mark or Mark(first.trade_id - 1, first.time_ms, MISSED)
+            sound += taken.sound
+            holes += taken.holes
+        try:
+            self._hand_over(sound, holes, lost=self._passed(before))
+        except StoreError as error:
+            # As if they had not come: the next trade that is taken finds the hole.
+            cause = "memory was full" if isinstance(error, StoreBusy) else "not stored"
+            for line, mark in before.items():
+                line.mark = mark._replace(cause=cause)
+            self.dropped += len(sound)
+            self._message = str(error)
+            if not isinstance(error, StoreBusy):
+                raise
+
+    def _by_line(self, ticks: Sequence[Tick]) -> list[tuple[Line, list[Tick]]]:
+        groups: dict[tuple[str, str], list[Tick]] = {}
+        for tick in ticks:
+            key = tick[:2]
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [tick]
+            else:
+                group.append(tick)
+        found = []
+        for name, group in groups.items():
+            line = self.lines.get(Instrument(*name))
+            if line is not None:
+                found.append((line, group))
+            elif name not in self._left:
+                self._intake.refuse([Reject(*name, "symbol was not asked for", repr(tick)) for tick in group])
+        return found
+
+    def _audit(self, line: Line, ticks: Sequence[Tick]) -> Taken:
+        now, now_ms = self._monotonic(), self.now_ms()
+        taken = line.take(ticks, now=now, now_ms=now_ms, latest_ms=now_ms + CLOCKS_MAY_DIFFER_MS)
+        self._intake.refuse(taken.rejects)
+        if taken.sound:
+            line.silence = Silence(now)
+        return taken
+
+    def _passed(self, before: dict[Line, Mark]) -> list[Hole]:
+        """Return what would be missing of each instrument, if the batch since `before` cannot be stored."""
+        return [
+            Hole(line.instrument, old.last_id + 1, line.mark.last_id, old.last_ms, line.mark.last_ms, "not stored")
+            for line, old in before.items()
+            if line.contiguous and line.mark and line.mark.last_id > old.last_id
+        ]
+
+    def _hand_over(self, ticks: Sequence[Tick], holes: Sequence[Hole], *, lost: Sequence[Hole]) -> None:
+        """Give trades and holes to the store; `lost` is what is missing in case it fails to write them."""
+        commit = asyncio.shield(self._intake.append(ticks, holes))
+        task = asyncio.get_running_loop().create_task(self._follow(commit, len(ticks), holes, lost))
+        self._follows.add(task)
+        task.add_done_callback(self._follows.discard)
+
+    async def _follow(
+        self, commit: Awaitable[Appended], count: int, holes: Sequence[Hole], lost: Sequence[Hole]
+    ) -> None:
+        """Begin to fill holes when they are in the ledger; where a batch failed enter `lost`, as often as it takes."""
+        for pause in pauses():
+            try:
+                await commit
+            except Exception as error:
+                self._message = f"trades were not stored: {error}"
+                self.dropped += count
+                await asyncio.sleep(pause)
+                count, holes, commit = 0, lost, self._intake.append_when_there_is_room([], lost)
+            else:
+                break
+        for hole in holes if self._state != "stopped" else ():  # then they are taken up at the next start
+            self.repairs.begin(hole, after=REORDER_SECONDS if hole.cause == MISSED else 0.0)
+
+    # ------------------------------------------------------------------------- what was missed
+
+    def _connected(self, instruments: Sequence[Instrument]) -> None:
+        """Expect first trades on a new connection, and ask for those that were missed before it."""
+        lines = [self.lines[each] for each in instruments if each in self.lines]
+        for line in lines:
+            line.silence = Silence(self._monotonic())
+            line.interrupt("connection lost")
+        self._spawn(self._catch_up(lines))
+
+    async def _catch_up(self, lines: Sequence[Line]) -> None:
+        """Open the holes up to the present now: a quiet symbol's next trade may be minutes away."""
+        await asyncio.gather(*(self._catch_up_line(line) for line in lines))
+
+    async def _catch_up_line(self, line: Line) -> None:
+        for pause in pauses():
+            try:
+                async with self._questions:
+                    newest = await self.feed.newest(line.instrument)
+                if newest is not None:
+                    await self._reach(line, newest)
+            except (VenueError, StoreBusy) as error:
+                log.info("what %s missed is not known yet: %s", line.instrument, error)
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _reach(self, line: Line, newest: tuple[int, int]) -> bool:
+        """Enter what is missing up to a trade that the venue has; return whether anything was.
+
+        What is very new may still be under way in the stream.
+        """
+        if line.mark is None:
+            line.mark = Mark(*newest, "missed at the start")
+            return False
+        if newest[0] <= line.mark.last_id:
+            return False
+        if line.pulse.seen is not None and self.now_ms() - newest[1] < UNDER_WAY_SECONDS * 1000:
+            await asyncio.sleep(UNDER_WAY_SECONDS)
+        before = line.mark
+        if line.instrument not in self.lines or (hole := line.advance(*newest, MISSED)) is None:
+            return False
+        try:
+            self._hand_over([], [hole], lost=[hole])
+        except StoreBusy:
+            line.mark = before
+            raise
+        return True
+
+    # ---------------------------------------------------------------------------------- silence
+
+    async def _watch(self) -> None:
+        """Question every stream that is silent for longer than its pace explains."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                self._look()
+            except Exception:
+                log.exception("looking after %s broke; it goes on", self.feed.venue)
+
+    def _look(self) -> None:
+        if not self.feed.contiguous or self.feed.status().state != "connected":
+            return
+        now = self._monotonic()
+        due = [
+            (limit, line)
+            for line in self.lines.values()
+            if line.prepared and line.silence.is_due(now, limit := patience(line.pulse))
+        ]
+        # The liveliest first: when the whole connection is dead, one answer is enough.
+        for limit, line in sorted(due, key=lambda each: each[0])[:QUESTIONS_AT_ONCE]:
+            line.silence.ask(now, limit)
+            self._spawn(self._question(line, line.silence, limit))
+
+    async def _question(self, line: Line, silence: Silence, limit: float) -> None:
+        """Ask the venue whether a silent stream has missed anything; if so, connect anew."""
+        try:
+            newest = await self.feed.newest(line.instrument)
+        except VenueError as error:
+            if self._monotonic() - silence.since > 3 * limit:
+                self._reopen(f"{line.instrument} is silent, and the venue does not answer: {error}")
+            return
+        if newest is None or line.silence is not silence:
+            return
+        try:
+            missed = await self._reach(line, newest)
+        except StoreBusy:
+            return  # it is asked again
+        if line.silence is not silence:
+            return  # it has spoken, or the connection is new
+        silence.quiet = not missed
+        if missed:
+            seconds = self._monotonic() - silence.since
+            self._reopen(f"{line.instrument} was silent for {seconds:.0f} s while the venue traded")
+
+    def _reopen(self, why: str) -> None:
+        """Connect anew, but ever more rarely while that does not help."""
+        now = self._monotonic()
+        since = now - self._reopened
+        if since < self._reopening:
+            return
+        calm = since > 2 * LONGEST_REOPENING or not self._reopening
+        self._reopening = FIRST_REOPENING if calm else min(2 * self._reopening, LONGEST_REOPENING)
+        self._reopened = now
+        self._message = why
+        log.warning("connecting anew: %s", why)
+        self.feed.reopen(why)
+
+    # ----------------------------------------------------------------------------------- health
+
+    def health(self) -> VenueHealth:
+        """Tell how the feed does; from any thread."""
+        status, state, message = self.feed.status(), self._state, self._message
+        if state in ("starting", "streaming") and status.state in ("disconnected", "refused"):
+            state = status.state
+        status = replace(status, reconnects=status.reconnects + self.restarts)
+        return VenueHealth(self.feed.venue, self.feed.label, state, status.message or message, status)
+
+    def symbols_health(self) -> list[SymbolHealth]:
+        """Tell how each symbol does; from any thread."""
+        venue, now = self.health(), self._monotonic()
+        judge = partial(self._line_health, venue=venue, now=now)
+        known = [judge(line) for line in list(self.lines.values())]
+        recorded = {each.instrument for each in known}
+        refused = venue.status.refused
+        return known + [_refused(each, why) for each, why in refused.items() if each not in recorded]
+
+    def _line_health(self, line: Line, *, venue: VenueHealth, now: float) -> SymbolHealth:
+        repairing = self.repairs.running(line.instrument)
+        state = _state(line, venue, now, repairing)
+        messages = {"refused": venue.status.refused.get(line.instrument, ""), "disconnected": venue.message}
+        return SymbolHealth(
+            instrument=line.instrument,
+            state=state,
+            last_price=line.price,
+            last_time_ms=line.time_ms,
+            age_seconds=line.pulse.age(now),
+            lag_ms=line.lag_ms if line.received else None,
+            trades_per_second=line.pulse.rate(now),
+            received=line.received,
+            repairing=repairing,
+            message=messages.get(state, ""),
+        )
+
+
+def _state(line: Line, venue: VenueHealth, now: float, repairing: int) -> SymbolState:
+    age = line.pulse.age(now)
+    if line.instrument in venue.status.refused:
+        return "refused"
+    if venue.state in ("disconnected", "refused"):
+        return "disconnected"
+    if age is None:
+        return "waiting"
+    if age <= LIVE_SECONDS:
+        return "repairing" if repairing else "live"
+    return "stale" if line.pulse.is_unusual(now) and not line.silence.quiet else "quiet"
+
+
+def _refused(instrument: Instrument, why: str) -> SymbolHealth:
+    return SymbolHealth(instrument, "refused", None, None, None, None, 0.0, 0, 0, why)

@@ -1,0 +1,175 @@
+"""Filling gaps: what is missing is asked of the venue, as often as it takes, and what cannot be had is said so."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from market import Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName
+from pairscope.recording.feed import Feed, Unfillable
+from pairscope.recording.intake import Intake, pauses
+from store import Store
+
+log = logging.getLogger(__name__)
+
+REPAIRS_AT_ONCE = 8
+
+REORDER_SECONDS = 0.5
+"""Trades that came in the wrong order close their hole by themselves; so long nothing is asked of the venue."""
+
+TRIES_OF_A_TRADE = 3
+"""The store may fail to write a lone trade so often before the trade is taken for the fault."""
+
+REFUSED = "the venue's trades were rejected"
+EXPIRED = "older than what the store keeps"
+NO_SUCH_TRADES = "the venue has no such trades"
+
+
+def inside(part: Gap | Hole, whole: Gap | Hole) -> bool:
+    """Tell whether one gap lies within another."""
+    return part.instrument == whole.instrument and whole.first_id <= part.first_id and part.last_id <= whole.last_id
+
+
+class Repairs:
+    """Fills a store's open gaps from a feed, some at a time; belongs to one event loop."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        store: Store,
+        intake: Intake,
+        *,
+        now_ms: Callable[[], int],
+        refill_trades: int,
+        on_abandoned: Callable[[Gap], None],
+    ) -> None:
+        """Prepare to repair.
+
+        Args:
+            feed: what serves the missing trades.
+            store: has the ledger of gaps.
+            intake: takes the trades.
+            now_ms: the venue's time.
+            refill_trades: a larger gap is filled from its newest trades only.
+            on_abandoned: is told of each gap that is given up.
+        """
+        self._feed = feed
+        self._store = store
+        self._intake = intake
+        self._now_ms = now_ms
+        self._refill_trades = refill_trades
+        self._on_abandoned = on_abandoned
+        self._slots = asyncio.Semaphore(REPAIRS_AT_ONCE)
+        self._failures: Counter[tuple[str, str, int]] = Counter()
+        self.tasks: dict[asyncio.Task[None], Gap | Hole] = {}
+        self.filled = 0
+
+    def begin(self, gap: Gap | Hole, *, after: float = 0.0) -> None:
+        """Fill a gap that the ledger has, unless that is being done already; `after` some seconds."""
+        if not any(inside(gap, other) for other in self.tasks.values()):
+            task = asyncio.get_running_loop().create_task(self._repair(gap, after))
+            self.tasks[task] = gap
+            task.add_done_callback(self.tasks.pop)
+
+    def running(self, instrument: Instrument) -> int:
+        """Return how many gaps of an instrument are being filled, or wait for their turn."""
+        return sum(gap.instrument == instrument for gap in list(self.tasks.values()))
+
+    def give_up(self, instrument: Instrument) -> None:
+        """Leave an instrument's gaps as they are: it is not recorded any more."""
+        for task, gap in list(self.tasks.items()):
+            if gap.instrument == instrument:
+                task.cancel()
+
+    async def _repair(self, gap: Gap | Hole, after: float) -> None:
+        """Fill one gap, as often as it takes; what the venue does not have is closed with the reason."""
+        await asyncio.sleep(after)
+        for pause in pauses():
+            try:
+                async with self._slots:
+                    await self._fill(gap)
+            except Exception as error:
+                log.warning(
+                    "ids %d to %d of %s are not filled yet: %s", gap.first_id, gap.last_id, gap.instrument, error
+                )
+                await asyncio.sleep(pause)  # without a slot: others can use it
+            else:
+                return
+
+    async def _fill(self, gap: Gap | Hole) -> None:
+        while parts := await self._parts(gap, "open"):
+            await self._refill(parts[-1])
+        # Read in the ledger, because trades that came late, or a deletion, end a gap too.
+        if {part.state for part in await self._parts(gap)} == {"filled"}:
+            self.filled += 1
+
+    async def _parts(self, gap: Gap | Hole, state: GapState | None = None) -> list[Gap]:
+        """Return what the ledger has inside a range: a refill can split a gap."""
+        try:
+            known = await asyncio.to_thread(self._store.gaps, gap.instrument, state=state)
+        except UnknownName:  # the symbol was deleted
+            return []
+        return [part for part in known if inside(part, gap)]
+
+    async def _refill(self, gap: Gap) -> None:
+        """Fetch and store what the venue has of one open gap, and close the rest."""
+        lost = None
+        newest, too_large = self._allowed(gap)
+        try:
+            async for piece in self._feed.refill(newest):
+                if not await self._parts(gap, "open"):
+                    return  # the symbol was deleted: its trades must not come back
+                sound = self._intake.screen_refill(piece, newest, now_ms=self._now_ms())
+                lost = await self._store_piece(sound) or (REFUSED if len(sound) < len(piece) else lost)
+        except Unfillable as error:
+            lost = str(error)
+        parts = await self._parts(gap, "open")
+        reasons = [lost or (too_large if part.first_id < newest.first_id else "") for part in parts]
+        # One commit has room for all.
+        await asyncio.gather(*map(self._close, parts, reasons))
+
+    def _allowed(self, gap: Gap) -> tuple[Gap, str]:
+        """Return what of a gap is fetched, and why the rest of it is not."""
+        size = gap.last_id - gap.first_id + 1
+        if size <= self._refill_trades:
+            return gap, ""
+        reason = f"{size:,} trades are missing, more than refill_trades = {self._refill_trades:,}"
+        return replace(gap, first_id=gap.last_id - self._refill_trades + 1), reason
+
+    async def _store_piece(self, ticks: Sequence[Tick]) -> str | None:
+        """Store trades; return why some are not, if so.
+
+        Raises:
+            Unfillable: when all are older than what the store keeps, and so are those before them.
+        """
+        if not ticks:
+            return None
+        try:
+            expired = (await self._intake.append_when_there_is_room(ticks)).expired
+        except Exception as error:
+            if len(ticks) == 1:
+                return self._give_up(ticks[0], error)
+            middle = len(ticks) // 2  # one trade must not keep the others out
+            newer = await self._store_piece(ticks[middle:])
+            return await self._store_piece(ticks[:middle]) or newer
+        if expired == len(ticks):
+            raise Unfillable(EXPIRED)
+        return EXPIRED if expired else None
+
+    def _give_up(self, tick: Tick, error: Exception) -> str:
+        """Reject a trade that the store failed to write several times; until then raise the error."""
+        self._failures[tick[:3]] += 1
+        if self._failures[tick[:3]] < TRIES_OF_A_TRADE:
+            raise error
+        del self._failures[tick[:3]]
+        self._intake.refuse([Reject(tick.venue, tick.symbol, "the store cannot write it", f"{tick!r}: {error}")])
+        return REFUSED
+
+    async def _close(self, part: Gap, lost: str) -> None:
+        """End what is left of a gap; `lost` says why the trades cannot be had, if there are any."""
+        reason = lost or NO_SUCH_TRADES
+        log.warning("ids %d to %d of %s: %s", part.first_id, part.last_id, part.instrument, reason)
+        await asyncio.wrap_future(self._store.close_gap(part.key, "abandoned" if lost else "empty", reason))
+        if lost:
+            self._on_abandoned(part)
