@@ -82,6 +82,7 @@ def candles(
     price_title: str = "price",
     volume_title: str = "volume",
     label: Label = "LIVE",
+    fresh: bool = True,
 ) -> go.Figure:
     """Draw bars as candles above their volume, with what is doubtful about them marked.
 
@@ -93,6 +94,7 @@ def candles(
         price_title: what the price is, with its unit, such as "price, USDT".
         volume_title: what the volume is, with its unit, such as "volume, ETH".
         label: where the trades come from; anything but LIVE is written across the chart.
+        fresh: whether the last price is of now; otherwise it is grey.
     """
     look = find_theme(theme)
     if not len(bars):
@@ -107,12 +109,12 @@ def candles(
         "xaxis": _time_axis(look) | {"anchor": "y2"},
         "yaxis": _value_axis(look) | {"domain": _PRICE_PANE, "tickformat": f",.{decimals}f"},
         "yaxis2": _value_axis(look) | _volume_axis(bars.volume),
-        "shapes": [*_gap_band(bars, look), _last_line(bars, look)],
+        "shapes": [*_gap_band(bars, look), _last_line(bars, _last_colour(bars, look, fresh=fresh))],
         "annotations": [
             _axis_title(price_title, _PRICE_PANE, look, right=right),
             _axis_title(volume_title, _VOLUME_PANE, look, right=right),
             _utc_note(look, right=right),
-            _last_price(bars, look, decimals),
+            _last_price(bars, look, decimals, _last_colour(bars, look, fresh=fresh)),
             *_watermark(label, look),
         ],
     }
@@ -274,13 +276,13 @@ def gap_runs(bars: Bars) -> list[tuple[int, int]]:
     ]
 
 
-def _last_line(bars: Bars, look: Theme) -> Spec:
+def _last_line(bars: Bars, colour: str) -> Spec:
     last = float(bars.close[-1])
-    line = {"color": _last_colour(bars, look), "width": 1, "dash": "dot"}
+    line = {"color": colour, "width": 1, "dash": "dot"}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": last, "y1": last, "line": line, "opacity": 0.7}
 
 
-def _last_price(bars: Bars, look: Theme, decimals: int) -> Spec:
+def _last_price(bars: Bars, look: Theme, decimals: int, colour: str) -> Spec:
     return {
         "text": f"{bars.close[-1]:,.{decimals}f}",
         "xref": "paper",
@@ -290,12 +292,14 @@ def _last_price(bars: Bars, look: Theme, decimals: int) -> Spec:
         "showarrow": False,
         "borderpad": 2,
         "xshift": 2,
-        "bgcolor": _last_colour(bars, look),
+        "bgcolor": colour,
         "font": {"color": look.background, "size": 12},
     }
 
 
-def _last_colour(bars: Bars, look: Theme) -> str:
+def _last_colour(bars: Bars, look: Theme, *, fresh: bool) -> str:
+    if not fresh:
+        return look.muted
     return look.up if bars.close[-1] >= bars.open[-1] else look.down
 
 

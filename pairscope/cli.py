@@ -45,6 +45,9 @@ RECORDED_VENUES = (*VENUES, "binance-spot-raw", "binance-futures-raw", "import")
 REPLAY_STORE = "sqlite:///replay.db"
 BARS_AT_ONCE = 50_000
 TELL_SECONDS = 10.0
+STATUS_SECONDS = 5.0
+"""A process that does not tell its state within this is hung."""
+
 STOPPED = 130
 """The exit code that shells give to what Ctrl-C ended."""
 
@@ -464,7 +467,7 @@ def status(options: argparse.Namespace, settings: Settings) -> Outcome:
     owner = find_owner(store_path(settings.store))
     if owner is None:
         return Outcome(1, NOT_RECORDING.format(settings.store), {})
-    return hand_over(owner, "status", {})
+    return hand_over(owner, "status", {}, seconds=STATUS_SECONDS)
 
 
 def _symbols_options(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,8 @@ SECONDS = 600.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def hand_over(owner: Owner, name: str, arguments: Arguments) -> Outcome:
-    """Let the owner run a command, and return its answer.
+def hand_over(owner: Owner, name: str, arguments: Arguments, *, seconds: float = SECONDS) -> Outcome:
+    """Let the owner run a command, and return its answer; it may take so many seconds.
 
     Raises:
         StoreError: when the owner takes no commands, refuses this one, or does not answer.
@@ -25,7 +25,7 @@ def hand_over(owner: Owner, name: str, arguments: Arguments) -> Outcome:
     if address.scheme != "http" or address.hostname not in LOOPBACK:
         # A lock file from a shared folder must not send the token anywhere.
         raise StoreError(f"process {owner.pid} records into the store at {owner.address}, which is not this machine")
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=SECONDS)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=seconds)
     try:
         connection.request(
             "POST",

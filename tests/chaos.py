@@ -89,6 +89,11 @@ class Desk:
         self.process.wait(10)
         self.process = self._start()
 
+    def abandon(self) -> None:
+        """End it for good, whatever happened."""
+        self.process.kill()
+        self.process.wait(10)
+
     def freeze(self, seconds: float) -> None:
         """Let it stand still, as a machine that is suspended."""
         self.process.send_signal(signal.SIGSTOP)
@@ -299,7 +304,7 @@ def rehearse(
         port = line.proxy.port  # type: ignore[attr-defined]
         environ = {f"{key}_WS": f"ws://127.0.0.1:{port}", f"{key}_REST": f"http://127.0.0.1:{port}"}
         desk = Desk(folder, environ, venue, run)
-        open_things.callback(lambda: desk.process.kill())
+        open_things.callback(desk.abandon)
         with watching(desk):
             chaos, end, dice = Chaos(run, desk, exchange, line), time.monotonic() + seconds, random.Random(-seed)
             while (left := end - time.monotonic()) > 0:

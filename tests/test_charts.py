@@ -192,6 +192,16 @@ def test_the_last_price_is_marked_on_the_axis_with_fixed_decimals() -> None:
     assert figure.layout.yaxis.tickformat == ",.2f"
 
 
+def test_a_last_price_that_is_not_of_now_is_grey() -> None:
+    def colour(*, fresh: bool) -> str:
+        figure = candles(some_bars(), theme="dark", fresh=fresh)
+        [colour] = [note.bgcolor for note in figure.layout.annotations if note.bgcolor]
+        return str(colour)
+
+    assert colour(fresh=False) == DARK.muted
+    assert colour(fresh=True) in (DARK.up, DARK.down)
+
+
 @pytest.mark.parametrize(
     ("prices", "decimals"),
     [([60_000.0, 60_001.0], 0), ([60_000.12], 2), ([0.5, 0.0625], 4), ([0.00001234], 8), ([1 / 3], 8)],

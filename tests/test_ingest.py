@@ -369,7 +369,13 @@ def repair(feed: ScriptedFeed, store: SqliteStore, holes: Sequence[Hole], *, unt
 
     async def run() -> Repairs:
         repairs = Repairs(
-            feed, store, Intake(store), now_ms=lambda: T0 + HOUR, refill_trades=1_000_000, on_abandoned=given_up.append
+            feed,
+            store,
+            Intake(store),
+            now_ms=lambda: T0 + HOUR,
+            last_price=lambda _: None,
+            refill_trades=1_000_000,
+            on_abandoned=given_up.append,
         )
         for hole in holes:
             repairs.begin(hole)

@@ -12,7 +12,7 @@ from pairscope.recording.feed import Batch, Feed, VenueError
 from pairscope.recording.health import LIVE_SECONDS, FeedState, SymbolHealth, SymbolState, VenueHealth
 from pairscope.recording.history import History
 from pairscope.recording.intake import CLOCKS_MAY_DIFFER_MS, Intake, pauses
-from pairscope.recording.line import MISSED, Line, Mark, Taken
+from pairscope.recording.line import CONFIRMED_BY, LONGEST_JUMP, MISSED, Line, Mark, Taken
 from pairscope.recording.repairs import REORDER_SECONDS, Repairs
 from pairscope.recording.watch import Silence, patience
 from store import Appended, Store, StoreBusy, StoreError
@@ -55,6 +55,7 @@ class Channel:
             store,
             intake,
             now_ms=self.now_ms,
+            last_price=self._last_price,
             refill_trades=refill_trades,
             on_abandoned=self._cover,
         )
@@ -72,6 +73,10 @@ class Channel:
         """Return the venue's time, or this machine's where the venue has none."""
         now = self.feed.now_ms()
         return self._clock() if now is None else now
+
+    def _last_price(self, instrument: Instrument) -> float | None:
+        line = self.lines.get(instrument)
+        return line.price if line else None
 
     # ------------------------------------------------------------------------------------- life
 
@@ -290,9 +295,11 @@ class Channel:
 
     async def _catch_up_line(self, line: Line) -> None:
         for pause in pauses():
+            if line.mark is None:
+                return  # nothing is known, so nothing was missed: the ids begin with the first trade
             try:
                 async with self._questions:
-                    newest = await self.feed.newest(line.instrument)
+                    newest = await self._newest(line)
                 if newest is not None:
                     await self._reach(line, newest)
             except (VenueError, StoreBusy) as error:
@@ -301,14 +308,35 @@ class Channel:
             else:
                 return
 
+    async def _newest(self, line: Line) -> tuple[int, int] | None:
+        """Ask for the newest trade; an answer that is far ahead of the last trade must be confirmed by more like it.
+
+        A page about another symbol looks just like it, and a billion trades would be taken for missing.
+
+        Raises:
+            VenueError: when the venue does not answer, or contradicts itself.
+        """
+        newest = await self.feed.newest(line.instrument)
+        for _ in range(CONFIRMED_BY - 1):
+            if newest is None or (line.mark and newest[0] <= line.mark.last_id + LONGEST_JUMP):
+                return newest
+            again = await self.feed.newest(line.instrument)
+            if again is None or not 0 <= again[0] - newest[0] <= LONGEST_JUMP:
+                raise VenueError(f"{self.feed.venue} contradicts itself about the newest trade of {line.instrument}")
+            newest = again
+        return newest
+
     async def _reach(self, line: Line, newest: tuple[int, int]) -> bool:
         """Enter what is missing up to a trade that the venue has; return whether anything was.
 
         What is very new may still be under way in the stream.
         """
         if line.mark is None:
-            line.mark = Mark(*newest, "missed at the start")
-            return False
+            # Nothing was streamed yet: if the venue has traded since the connection is there, that was missed.
+            connected_ms = self.now_ms() - (self._monotonic() - line.silence.since) * 1000
+            if newest[1] < connected_ms + UNDER_WAY_SECONDS * 1000:
+                return False
+            line.mark = Mark(newest[0] - 1, newest[1], MISSED)
         if newest[0] <= line.mark.last_id:
             return False
         if line.pulse.seen is not None and self.now_ms() - newest[1] < UNDER_WAY_SECONDS * 1000:
@@ -351,7 +379,7 @@ class Channel:
     async def _question(self, line: Line, silence: Silence, limit: float) -> None:
         """Ask the venue whether a silent stream has missed anything; if so, connect anew."""
         try:
-            newest = await self.feed.newest(line.instrument)
+            newest = await self._newest(line)
         except VenueError as error:
             if self._monotonic() - silence.since > 3 * limit:
                 self._reopen(f"{line.instrument} is silent, and the venue does not answer: {error}")

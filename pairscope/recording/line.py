@@ -127,6 +127,11 @@ class Line:
         return None
 
 
+def is_steep(price: float, last: float) -> bool:
+    """Tell whether a price is so far from the last one that it may be damaged, or of another symbol."""
+    return not last / STEEPEST < price < last * STEEPEST
+
+
 def _unlike(tick: Tick, price: float, last_id: int, last_ms: int) -> str | None:
     """Return in what a trade differs from what came before it, if it does so much that it may be damaged."""
     if not price / STEEPEST < tick.price < price * STEEPEST:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from market import Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName
-from pairscope.recording.feed import Feed, Unfillable
+from market import MAX_ID, Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName, flaw
+from pairscope.recording.feed import Feed, Unfillable, VenueError
 from pairscope.recording.intake import Intake, pauses
+from pairscope.recording.line import is_steep
 from store import Store
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Repairs:
         intake: Intake,
         *,
         now_ms: Callable[[], int],
+        last_price: Callable[[Instrument], float | None],
         refill_trades: int,
         on_abandoned: Callable[[Gap], None],
     ) -> None:
@@ -51,6 +53,7 @@ class Repairs:
             store: has the ledger of gaps.
             intake: takes the trades.
             now_ms: the venue's time.
+            last_price: the last price of an instrument, if there is one yet.
             refill_trades: a larger gap is filled from its newest trades only.
             on_abandoned: is told of each gap that is given up.
         """
@@ -58,10 +61,12 @@ class Repairs:
         self._store = store
         self._intake = intake
         self._now_ms = now_ms
+        self._last_price = last_price
         self._refill_trades = refill_trades
         self._on_abandoned = on_abandoned
         self._slots = asyncio.Semaphore(REPAIRS_AT_ONCE)
         self._failures: Counter[tuple[str, str, int]] = Counter()
+        self._doubts: Counter[int] = Counter()
         self.tasks: dict[asyncio.Task[None], Gap | Hole] = {}
         self.filled = 0
 
@@ -120,6 +125,7 @@ class Repairs:
             async for piece in self._feed.refill(newest):
                 if not await self._parts(gap, "open"):
                     return  # the symbol was deleted: its trades must not come back
+                self._doubt(piece, newest)
                 sound = self._intake.screen_refill(piece, newest, now_ms=self._now_ms())
                 lost = await self._store_piece(sound) or (REFUSED if len(sound) < len(piece) else lost)
         except Unfillable as error:
@@ -128,6 +134,21 @@ class Repairs:
         reasons = [lost or (too_large if part.first_id < newest.first_id else "") for part in parts]
         # One commit has room for all.
         await asyncio.gather(*map(self._close, parts, reasons))
+
+    def _doubt(self, piece: Sequence[Tick], gap: Gap) -> None:
+        """Believe prices far from the last one only when the venue repeats them: the page may be another symbol's.
+
+        Raises:
+            VenueError: when they are to be asked for once more.
+        """
+        last = self._last_price(gap.instrument)
+        prices = [tick.price for tick in piece if flaw(tick, latest_ms=MAX_ID) is None]
+        if last is None or not any(is_steep(price, last) for price in prices):
+            return
+        self._doubts[gap.key] += 1
+        if self._doubts[gap.key] < TRIES_OF_A_TRADE:
+            raise VenueError("the venue's prices are far from the last one; they are asked for once more")
+        del self._doubts[gap.key]
 
     def _allowed(self, gap: Gap) -> tuple[Gap, str]:
         """Return what of a gap is fetched, and why the rest of it is not."""

@@ -138,7 +138,7 @@ def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units, pulse:
         figure = blank(title, AWAITED.get(pulse.state, "The chart begins with the first one."), theme=theme)
     else:
         price, volume = f"price, {units.quote}", f"volume, {units.base}"
-        figure = candles(bars, theme=theme, price_title=price, volume_title=volume, label=label)
+        figure = candles(bars, theme=theme, price_title=price, volume_title=volume, label=label, fresh=pulse.is_fresh)
     live_chart(figure, key="candles", height=460)
 
 

@@ -119,15 +119,58 @@ def test_a_silence_about_which_the_venue_says_nothing_is_stale_and_ends_the_conn
 
 def test_a_connection_that_never_brings_a_first_trade_is_found_out(store: SqliteStore) -> None:
     feed, hand = LiveScript(trades(1, 5)), Hand()
+    feed.at_the_venue = lambda: T0 + 5_000 + int((hand.now - 1_000) * 1_000)
     with recording(feed, store=store, hand=hand) as ingestor:
         feed.send(connected=True)
-        wait(lambda: ingestor._channels[0].lines[BTC].mark)
-        feed.made += trades(6, 8)
-        hand.now += 9.9
-        hand.now += 0.2
-        wait(lambda: stored(store) == [6, 7, 8])
+        wait(lambda: ingestor._channels[0].lines[BTC].prepared)
+        feed.made += [trade(6, T0 + 13_000)]
+        hand.now += 10.1
+        wait(lambda: stored(store) == [6])
         assert ingestor.health().symbols[0].state == "waiting"
     assert len(feed.reopened) == 1
+
+
+def test_a_quiet_symbol_without_a_first_trade_is_left_alone(store: SqliteStore) -> None:
+    feed, hand = LiveScript(trades(1, 5)), Hand()
+    feed.at_the_venue = lambda: T0 + 5_000 + int((hand.now - 1_000) * 1_000)
+    with recording(feed, store=store, hand=hand) as ingestor:
+        feed.send(connected=True)
+        wait(lambda: ingestor._channels[0].lines[BTC].prepared)
+        hand.now += 10.1
+        wait(lambda: ingestor._channels[0].lines[BTC].silence.quiet)
+    assert (feed.reopened, stored(store)) == ([], [])
+
+
+def test_an_answer_about_another_symbol_does_not_lead_the_ids_astray(store: SqliteStore) -> None:
+    feed = LiveScript(trades(1, 5))
+    feed.answers_astray = 2
+    with recording(feed, store=store):
+        feed.send(*trades(1, 5), connected=True)
+        wait(lambda: len(stored(store)) == 5)
+        feed.made += trades(6, 9)
+        feed.send(connected=True)
+        wait(lambda: len(stored(store)) == 9)
+    assert [(gap.first_id, gap.last_id) for gap in store.gaps()] in ([(6, 9)], [(9, 9)])
+
+
+def test_a_page_with_prices_of_another_symbol_is_asked_for_once_more(store: SqliteStore) -> None:
+    feed = LiveScript([*trades(1, 5), trade(6, T0 + 1_500, 3.0), *trades(7, 9)])
+    true = trades(6, 6)[0]
+    with recording(feed, store=store):
+        feed.send(*trades(1, 5), *trades(7, 9))
+        wait(lambda: len(feed.asked) == 2)
+        feed.made[5] = true
+        wait(lambda: len(stored(store)) == 9)
+    assert [tick for batch in store.ticks(BTC) for tick in batch][5] == true
+
+
+def test_a_price_that_the_venue_repeats_is_believed_however_far_it_is(store: SqliteStore) -> None:
+    crash = trade(6, T0 + 1_500, 3.0)
+    feed = LiveScript([*trades(1, 5), crash, *trades(7, 9)])
+    with recording(feed, store=store):
+        feed.send(*trades(1, 5), crash, *trades(7, 9))
+        wait(lambda: len(stored(store)) == 9)
+    assert len(feed.asked) == 3
 
 
 def test_a_symbol_is_added_and_removed_while_the_other_goes_on(store: SqliteStore) -> None:
@@ -186,6 +229,7 @@ def test_the_first_chart_is_full_at_once_and_an_abandoned_gap_is_covered(store: 
         wait(lambda: len(feed.candles_asked) >= 4)
         wait(lambda: len(store.bars(BTC, "1m")) >= 1_000)
         wait(lambda: len(store.bars(BTC, "1s")) >= 1_000)
+        wait(lambda: len(store.bars(BTC, "1s", T0 + 2_000, T0 + 9_000)))
     assert feed.candles_asked[0][0] == "1m"
     [gap] = store.gaps()
     assert (gap.state, gap.reason) == ("abandoned", "older than the 48 h that the venue serves")
