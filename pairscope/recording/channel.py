@@ -23,6 +23,9 @@ WATCH_SECONDS = 0.5
 UNDER_WAY_SECONDS = 1.5
 """A trade that the venue's record has may take so long to come through the stream."""
 
+SPEAKS_SECONDS = 0.5
+"""A lively symbol has traded so long after a connection was opened."""
+
 QUESTIONS_AT_ONCE = 4
 FIRST_REOPENING, LONGEST_REOPENING = 5.0, 300.0
 """Seconds between two new connections for the same silence, at first and when they do not help."""
@@ -61,6 +64,7 @@ class Channel:
         )
         self._history = History(feed, store)
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._asking = 0
         self.dropped = self.restarts = 0
         self._reopened = 0.0
         self._reopening = 0.0
@@ -287,11 +291,15 @@ class Channel:
         for line in lines:
             line.silence = Silence(self._monotonic())
             line.interrupt("connection lost")
-        self._spawn(self._catch_up(lines))
+        self._spawn(self._catch_up([(line, line.silence) for line in lines]))
 
-    async def _catch_up(self, lines: Sequence[Line]) -> None:
-        """Open the holes up to the present now: a quiet symbol's next trade may be minutes away."""
-        await asyncio.gather(*(self._catch_up_line(line) for line in lines))
+    async def _catch_up(self, silences: Sequence[tuple[Line, Silence]]) -> None:
+        """Open the holes up to the present now: a quiet symbol's next trade may be minutes away.
+
+        What speaks at once tells by its ids what it missed, and need not be asked about.
+        """
+        await asyncio.sleep(SPEAKS_SECONDS)
+        await asyncio.gather(*(self._catch_up_line(line) for line, silence in silences if line.silence is silence))
 
     async def _catch_up_line(self, line: Line) -> None:
         for pause in pauses():
@@ -371,10 +379,14 @@ class Channel:
             for line in self.lines.values()
             if line.prepared and line.silence.is_due(now, limit := patience(line.pulse))
         ]
-        # The liveliest first: when the whole connection is dead, one answer is enough.
-        for limit, line in sorted(due, key=lambda each: each[0])[:QUESTIONS_AT_ONCE]:
+        # The liveliest first: when the whole connection is dead, one answer is enough. The others wait for their turn.
+        for limit, line in sorted(due, key=lambda each: each[0])[: QUESTIONS_AT_ONCE - self._asking]:
             line.silence.ask(now, limit)
-            self._spawn(self._question(line, line.silence, limit))
+            self._asking += 1
+            self._spawn(self._question(line, line.silence, limit)).add_done_callback(self._asked)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking -= 1
 
     async def _question(self, line: Line, silence: Silence, limit: float) -> None:
         """Ask the venue whether a silent stream has missed anything; if so, connect anew."""

@@ -16,7 +16,12 @@ ETH = Instrument("binance-spot", "ETHUSDT")
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in [("channel.WATCH", 0.005), ("channel.UNDER_WAY", 0.01), ("channel.REORDER", 0.01)]:
+    for name, seconds in [
+        ("channel.WATCH", 0.005),
+        ("channel.UNDER_WAY", 0.01),
+        ("channel.REORDER", 0.01),
+        ("channel.SPEAKS", 0.01),
+    ]:
         monkeypatch.setattr(f"pairscope.recording.{name}_SECONDS", seconds)
     monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
 
@@ -252,18 +257,18 @@ def test_of_a_hole_that_is_too_large_the_newest_part_is_fetched_and_the_rest_is_
 
 def test_a_watch_that_breaks_goes_on_looking(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     feed, hand = LiveScript(trades(1, 100)), Hand()
-    broken = iter([RuntimeError("planted")])
+    errors = [RuntimeError("planted")]
 
     def status() -> FeedStatus:
-        for error in broken:
-            raise error
+        if errors:
+            raise errors.pop()
         return FeedStatus()
 
     with recording(feed, store=store, hand=hand) as ingestor:
         feed.send(*trades(1, 100), connected=True)
         wait(lambda: ingestor.health().stored == 100)
         monkeypatch.setattr(feed, "status", status)
-        wait(lambda: next(broken, None) is None)
+        wait(lambda: not errors)
         feed.made += trades(101, 120)
         hand.now += 4.0
         wait(lambda: feed.reopened)
