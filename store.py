@@ -58,7 +58,15 @@ from pairscope.sqlite.reading import (
     read_ticks,
 )
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
-from pairscope.sqlite.survey import bar_total, highest_ids, known_symbols, measure_coverage, tick_totals
+from pairscope.sqlite.survey import (
+    bar_total,
+    highest_ids,
+    known_key,
+    known_symbols,
+    measure_coverage,
+    newest_ticks,
+    tick_totals,
+)
 from pairscope.sqlite.upkeep import Appended, Conflict
 from pairscope.sqlite.writer import Writer, WriterStatus
 
@@ -85,8 +93,10 @@ __all__ = [
     "store_path",
 ]
 
-TICKS_AT_ONCE_MS = 10 * MINUTE
-"""Trades are read in pieces of this length, so that memory does not grow with the range."""
+TICKS_AT_ONCE = 20_000
+"""About so many trades are read at once, so that neither memory nor the time of one read grows with the range."""
+
+SHORTEST_PIECE_MS, LONGEST_PIECE_MS = SECOND, 10 * MINUTE
 
 
 class Store(Protocol):
@@ -236,9 +246,9 @@ class SqliteReader:
     def _find(self, db: sqlite3.Connection, symbol: str | Instrument) -> tuple[int, Instrument]:
         """Return the key and the full name of a symbol; keys are looked up anew in each snapshot."""
         asked = Instrument.parse(symbol, venue="") if isinstance(symbol, str) else symbol
+        if asked.venue and (key := known_key(db, asked)) is not None:
+            return key, asked
         known = known_symbols(db)
-        if asked in known:
-            return known[asked], asked
         fitting = [] if asked.venue else [each for each in known if each.symbol == asked.symbol]
         if len(fitting) > 1:
             fitting = [each for each in fitting if each.venue == self._default_venue]
@@ -281,24 +291,21 @@ class SqliteReader:
         if span is None:
             return
         begin, stop = max(start or 0, span[0]), span[1] if end is None else min(end, span[1])
+        length = 10 * SECOND
         while begin < stop:
-            until = min(begin + TICKS_AT_ONCE_MS, stop)
+            until = min(begin + length, stop)
             with self._readers.snapshot() as db:
                 key, _ = self._find(db, instrument)
                 batch = read_ticks(db, key, instrument, begin, until)
                 begin = until if batch else next_traded(db, key, until)
+            fitting = length * TICKS_AT_ONCE // max(len(batch), 1)
+            length = max(SHORTEST_PIECE_MS, min(fitting, 2 * length, LONGEST_PIECE_MS))
             if batch:
                 yield batch
 
     def latest(self) -> dict[Instrument, Tick]:
-        newest = {}
         with self._readers.snapshot() as db:
-            for instrument, key in known_symbols(db).items():
-                second = db.execute(NEWEST_SECOND, (key,)).fetchone()[0]
-                ticks = [] if second is None else read_ticks(db, key, instrument, second, second + SECOND)
-                if ticks:
-                    newest[instrument] = ticks[-1]
-        return newest
+            return newest_ticks(db)
 
     def bar_span(self, symbol: str | Instrument) -> tuple[int, int] | None:
         with self._readers.snapshot() as db:

@@ -37,7 +37,16 @@ from pairscope.feeds import binance
 from pairscope.feeds.replay import Replay, instruments_of
 from pairscope.files import BadLine, FileError, read_ticks, write_bars, write_ticks
 from pairscope.handover import LOOPBACK, hand_over
-from pairscope.runtime import Runtime, build, fetch_listing, find_symbols, make_feeds, now_ms, open_store
+from pairscope.runtime import (
+    Runtime,
+    build,
+    fetch_listing,
+    find_symbols,
+    make_feeds,
+    now_ms,
+    open_store,
+    spare_recording,
+)
 from pairscope.settings import VENUES, Settings, load, moment_ms
 from store import Deletion, SqliteReader, SymbolCheck, find_owner, store_path
 
@@ -190,6 +199,7 @@ def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None =
         runtime = build(settings, address=server.address, feed=feed, or_view=False, look_up=feed is None)
         server.runtime = runtime
         try:
+            spare_recording()
             runtime.start()
             ingestor = runtime.ingestor
             assert ingestor is not None

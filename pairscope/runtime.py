@@ -538,8 +538,15 @@ def hold(runtime: Runtime) -> None:
     if not any(isinstance(finder, Kept) for finder in sys.meta_path):
         kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in OURS}
         sys.meta_path.insert(0, Kept(kept))
-    # The imports are done: what exists now is not looked through again by the garbage collector, whose full
-    # collections hold the interpreter lock for 100 ms and would stall recording.
+    spare_recording()
+
+
+def spare_recording() -> None:
+    """Keep the interpreter from stalling recording, once the imports are done.
+
+    What exists now is not looked through again by the garbage collector, whose full collections hold the interpreter
+    lock for 100 ms.
+    """
     gc.collect()
     gc.freeze()
 

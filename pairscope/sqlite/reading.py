@@ -6,7 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from market import MINUTE, SECOND, Bars, Flags, Gap, Instrument, Tick, Timeframe, bars_from_rows, coarsen, join_bars
+from market import (
+    MINUTE,
+    SECOND,
+    Bars,
+    Flags,
+    Gap,
+    Instrument,
+    Side,
+    Tick,
+    Timeframe,
+    bars_from_rows,
+    coarsen,
+    join_bars,
+)
 from pairscope.sqlite.cache import FOREVER, Read
 
 _BAR = "time, open, high, low, close, volume, turnover, buy_volume, trades"
@@ -39,7 +52,7 @@ GAPS = """
     WHERE (:symbol IS NULL OR gaps.symbol = :symbol) AND (:state IS NULL OR state = :state)
     ORDER BY start, gaps.key"""
 
-_SIDES = {1: "buy", 0: "sell", None: None}
+SIDES: dict[int | None, Side | None] = {1: "buy", 0: "sell", None: None}
 
 
 def extent(db: sqlite3.Connection, key: int) -> tuple[int, int] | None:
@@ -158,7 +171,7 @@ def read_ticks(db: sqlite3.Connection, key: int, instrument: Instrument, start: 
     if first is None:
         return []
     rows = db.execute(TICKS, (key, first, last, start, end))
-    return [Tick(*instrument, trade_id, time, price, qty, _SIDES[buy]) for trade_id, time, price, qty, buy in rows]  # type: ignore[arg-type]
+    return [Tick(*instrument, trade_id, time, price, qty, SIDES[buy]) for trade_id, time, price, qty, buy in rows]
 
 
 def next_traded(db: sqlite3.Connection, key: int, time: int) -> int:

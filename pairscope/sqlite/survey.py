@@ -2,14 +2,24 @@
 
 import sqlite3
 
-from market import Coverage, Instrument
-from pairscope.sqlite.reading import extent, unrecorded
+from market import Coverage, Instrument, Tick
+from pairscope.sqlite.reading import SIDES, extent, unrecorded
 
 # CROSS keeps the order: one look-up a symbol, where a scan of all trades would take seconds.
 HIGHEST_IDS = """
     SELECT venue, symbols.symbol, ticks.trade_id, ticks.time
     FROM symbols CROSS JOIN ticks ON ticks.symbol = symbols.key
         AND ticks.trade_id = (SELECT max(trade_id) FROM ticks WHERE symbol = symbols.key)"""
+# One row a symbol: of its newest second, the last trade.
+NEWEST_TICKS = """
+    SELECT venue, symbols.symbol, trade_id, ticks.time, price, qty, buy
+    FROM symbols CROSS JOIN ticks ON ticks.symbol = symbols.key AND ticks.trade_id = (
+        SELECT trade.trade_id
+        FROM (SELECT first_id, last_id FROM bars_1s WHERE symbol = symbols.key ORDER BY time DESC LIMIT 1) AS second
+        CROSS JOIN ticks AS trade
+            ON trade.symbol = symbols.key AND trade.trade_id BETWEEN second.first_id AND second.last_id
+        ORDER BY trade.time DESC, trade.trade_id DESC LIMIT 1)
+    ORDER BY venue, symbols.symbol"""
 TOTALS = "SELECT count(*), min(time), max(time), min(trade_id), max(trade_id) FROM ticks WHERE symbol = ?"
 
 
@@ -17,6 +27,17 @@ def known_symbols(db: sqlite3.Connection) -> dict[Instrument, int]:
     """Return the key of each instrument."""
     rows = db.execute("SELECT key, venue, symbol FROM symbols ORDER BY venue, symbol")
     return {Instrument(venue, symbol): key for key, venue, symbol in rows}
+
+
+def known_key(db: sqlite3.Connection, instrument: Instrument) -> int | None:
+    """Return the key of an instrument, None when it is not known."""
+    found = db.execute("SELECT key FROM symbols WHERE venue = ? AND symbol = ?", instrument).fetchone()
+    return None if found is None else int(found[0])
+
+
+def newest_ticks(db: sqlite3.Connection) -> dict[Instrument, Tick]:
+    """Return the newest trade of each instrument that has trades."""
+    return {Instrument(*row[:2]): Tick._make((*row[:6], SIDES[row[6]])) for row in db.execute(NEWEST_TICKS)}
 
 
 def highest_ids(db: sqlite3.Connection) -> dict[Instrument, tuple[int, int]]:

@@ -1,19 +1,24 @@
 """All symbols at a glance."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import streamlit as st
 
 from ingest import LIVE_SECONDS, SymbolHealth
-from market import MINUTE, Floats, Instrument, Tick, UnknownName
+from market import MINUTE, SECOND, Floats, Instrument, Tick, UnknownName
 from pairscope.charts import price_decimals
 from pairscope.runtime import Runtime
 from pairscope.views.heading import Pulse
 from pairscope.views.states import SYMBOL_STATES, meanings
+from store import SqliteReader
 
 SPARK_MINUTES = 60
+SPARK_CHANGES_MS = 5 * SECOND
+"""A line of an hour need not be drawn anew every second; with a hundred symbols that took most of a refresh."""
 
 
 def short_names(names: Iterable[Instrument]) -> dict[Instrument, str]:
@@ -42,7 +47,7 @@ def show_symbols(
     rows = []
     for instrument, name in names.items():
         line, tick, pulse = lines.get(instrument), latest.get(instrument), pulses[instrument]
-        closes = _last_hour(runtime, instrument, now)
+        closes = _last_hour(runtime.reader, instrument, _sometimes(instrument, now))
         rows.append(
             {
                 "symbol": name,
@@ -60,9 +65,15 @@ def show_symbols(
     _show_table(rows)
 
 
-def _last_hour(runtime: Runtime, instrument: Instrument, now: int) -> Floats:
+def _sometimes(instrument: Instrument, now: int) -> int:
+    """Return a time that changes every few seconds only, for each symbol at another moment."""
+    return now - (now + zlib.crc32(instrument.symbol.encode())) % SPARK_CHANGES_MS
+
+
+@lru_cache(maxsize=1_000)
+def _last_hour(reader: SqliteReader, instrument: Instrument, now: int) -> Floats:
     try:
-        return runtime.reader.bars(instrument, "1m", now - SPARK_MINUTES * MINUTE, now=now).close
+        return reader.bars(instrument, "1m", now - SPARK_MINUTES * MINUTE, now=now).close
     except UnknownName:  # nothing of it is stored yet
         return np.empty(0)
 
