@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from market import Instrument, WrongUse
+from market import GapState, Instrument, WrongUse
 from pairscope.recording.channel import Channel
 from pairscope.recording.feed import Batch, Feed, FeedError, FeedStatus, Offline, Unfillable, VenueError
 from pairscope.recording.health import (
@@ -25,7 +25,7 @@ from pairscope.recording.health import (
 from pairscope.recording.intake import Intake
 from pairscope.recording.lag import LagMeter
 from pairscope.recording.repairs import Repairs
-from store import Store
+from store import Store, StoreError
 
 __all__ = [
     "LIVE_SECONDS",
@@ -51,6 +51,12 @@ log = logging.getLogger(__name__)
 REFILL_TRADES = 2_000_000
 LAST_COMMITS_SECONDS = 2.0
 """How long recording that is told to stop waits to count what the store still writes."""
+
+AGAIN_SECONDS = 1.0
+"""After this long a task that broke is begun again."""
+
+COUNT_SECONDS = 2.0
+"""So often the gaps of the ledger are counted."""
 
 CHANGE_SECONDS = 10.0
 """How long a change of what is recorded may take."""
@@ -95,6 +101,7 @@ class Ingestor:
         self._channels = [self._channel(feed) for feed in feeds]
         self._runs: set[asyncio.Task[None]] = set()
         self._lag = LagMeter(time.monotonic)
+        self._gaps: Mapping[GapState, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._stop_asked = False
@@ -141,7 +148,7 @@ class Ingestor:
         self._main = asyncio.current_task()
         if self._stop_asked:
             return
-        meter = asyncio.create_task(self._lag.run())
+        beside = [asyncio.create_task(_for_ever(work)) for work in (self._lag.run, self._count_gaps)]
         try:
             for channel in self._channels:
                 self._begin(channel)
@@ -152,7 +159,15 @@ class Ingestor:
                 run.cancel()
             await asyncio.wait([*self._runs, asyncio.create_task(self._wait_for_commits())])
         finally:
-            meter.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _count_gaps(self) -> None:
+        """Look into the ledger of gaps from time to time."""
+        while True:
+            with suppress(StoreError):  # it is slow or being replaced: the next look may do
+                self._gaps = await asyncio.to_thread(self._store.gap_counts)
+            await asyncio.sleep(COUNT_SECONDS)
 
     def _begin(self, channel: Channel) -> None:
         run = asyncio.get_running_loop().create_task(channel.run())
@@ -208,6 +223,11 @@ class Ingestor:
 
         self._change(begin())
 
+    def now_ms(self, venue: str) -> int:
+        """Return the time at a venue, as well as it is known; this machine's for one that is not recorded."""
+        known = (channel.now_ms() for channel in self._channels if channel.feed.venue == venue)
+        return next(known, self._clock())
+
     def listing(self, venue: str) -> Mapping[str, str]:
         """Return the venue's symbols with their status (empty: it trades), as far as they are known."""
         return next((each.feed.symbols() for each in self._channels if each.feed.venue == venue), {})
@@ -243,7 +263,19 @@ class Ingestor:
             rejected=dict(self._intake.rejected),
             dropped=sum(channel.dropped for channel in channels) + sum(each.status.dropped for each in venues),
             gaps_filled=sum(channel.repairs.filled for channel in channels),
+            gaps_open=self._gaps.get("open", 0),
+            gaps_abandoned=self._gaps.get("abandoned", 0),
             reconnects=sum(each.status.reconnects for each in venues),
             queue=sum(each.status.queue for each in venues),
             loop_lag_ms=self._lag.worst_ms,
         )
+
+
+async def _for_ever(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do something that never ends, and begin it anew when it breaks."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("a task beside recording broke; it is begun again")
+        await asyncio.sleep(AGAIN_SECONDS)

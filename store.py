@@ -54,12 +54,14 @@ from pairscope.sqlite.reading import (
     mark_forming,
     next_traded,
     read_bars,
+    read_gap,
     read_gaps,
     read_ticks,
 )
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
 from pairscope.sqlite.survey import (
     bar_total,
+    count_gaps,
     highest_ids,
     known_key,
     known_symbols,
@@ -151,8 +153,17 @@ class Store(Protocol):
     def coverage(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Coverage:
         """Tell how much of a range (default: from the first to the last trade) was recorded."""
 
-    def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
-        """Return the ledger of gaps, oldest first."""
+    def gaps(
+        self,
+        symbol: str | Instrument | None = None,
+        *,
+        state: GapState | None = None,
+        ids: tuple[int, int] | None = None,
+    ) -> tuple[Gap, ...]:
+        """Return the ledger of gaps, oldest first; with `ids` only those that lie between two trade ids of a symbol."""
+
+    def gap_counts(self) -> Mapping[GapState, int]:
+        """Return how many gaps there are in each state."""
 
     def rejects(self, limit: int = 100) -> tuple[Reject, ...]:
         """Return the rejected trades, newest first."""
@@ -315,9 +326,19 @@ class SqliteReader:
         with self._readers.snapshot() as db:
             return measure_coverage(db, self._find(db, symbol)[0], start, end)
 
-    def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
+    def gaps(
+        self,
+        symbol: str | Instrument | None = None,
+        *,
+        state: GapState | None = None,
+        ids: tuple[int, int] | None = None,
+    ) -> tuple[Gap, ...]:
         with self._readers.snapshot() as db:
-            return read_gaps(db, None if symbol is None else self._find(db, symbol)[0], state)
+            return read_gaps(db, None if symbol is None else self._find(db, symbol)[0], state, ids)
+
+    def gap_counts(self) -> dict[GapState, int]:
+        with self._readers.snapshot() as db:
+            return count_gaps(db)
 
     def last_ids(self) -> dict[Instrument, tuple[int, int]]:
         with self._readers.snapshot() as db:
@@ -387,6 +408,7 @@ class SqliteReader:
             first_id=first_id,
             last_id=last_id,
             open_gaps=len(read_gaps(db, key, "open")),
+            abandoned_gaps=len(read_gaps(db, key, "abandoned")),
             coverage=measure_coverage(db, key, None, None),
         )
 
@@ -486,9 +508,9 @@ class SqliteStore(SqliteReader):
     def close_gap(self, key: int, state: GapState, reason: str) -> "Future[None]":
 
         def work(db: sqlite3.Connection) -> None:
-            for gap in read_gaps(db, None, "open"):
-                if gap.key == key:
-                    self._database.upkeep.close_gap(db, gap, state, reason, self._clock())
+            gap = read_gap(db, key)
+            if gap is not None and gap.state == "open":
+                self._database.upkeep.close_gap(db, gap, state, reason, self._clock())
 
         return self._writer.submit(work)
 

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -37,19 +37,21 @@ async def health(request: Request, runtime: Runtime) -> Response:
 
 
 async def symbols(request: Request, runtime: Runtime) -> Response:
-    """Tell the newest trade of each symbol, and how its recording does, if it is being recorded."""
+    """Tell of each symbol that is recorded or stored its newest trade, and how its recording does."""
     latest = await run_in_threadpool(runtime.reader.latest)
     recorded = {each.instrument: each for each in runtime.recorded()}
-    return answer([_symbol_record(each, tick, recorded.get(each)) for each, tick in latest.items()])
+    names = dict.fromkeys([*recorded, *latest])
+    return answer([_symbol_record(each, latest.get(each), recorded.get(each)) for each in names])
 
 
-def _symbol_record(instrument: Instrument, tick: Tick, health: SymbolHealth | None) -> dict[str, object]:
+def _symbol_record(instrument: Instrument, tick: Tick | None, health: SymbolHealth | None) -> dict[str, object]:
     return {
         "venue": instrument.venue,
         "symbol": instrument.symbol,
-        "time": iso(tick.time_ms),
-        "price": tick.price,
+        "time": iso(tick.time_ms) if tick else None,
+        "price": tick.price if tick else None,
         "state": health.state if health else "stored",
+        "message": health.message if health else "",
         "age_seconds": health.age_seconds if health else None,
         "lag_ms": health.lag_ms if health else None,
     }
@@ -85,6 +87,15 @@ async def command(request: Request, runtime: Runtime) -> Response:
     return answer(outcome.to_record())
 
 
+async def nowhere(request: Request) -> Response:
+    """Say that there is nothing at this path, or that it is not to be had in this way."""
+    path = request.url.path
+    if request.path_params["rest"] in ANSWERED:
+        return answer({"error": f"{path} does not take {request.method}"}, 405)
+    known = ", ".join(f"/api/{name}" for name in ANSWERED)
+    return answer({"error": f"there is nothing at {path}; there are: {known}"}, 404)
+
+
 def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
     """Return the routes under /api.
 
@@ -104,11 +115,18 @@ def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
         return endpoint
 
     return [
-        Route("/api/health", ready(health)),
-        Route("/api/symbols", ready(symbols)),
-        Route("/api/listing", ready(listing)),
-        Route("/api/command", ready(command), methods=["POST"]),
+        *(Route(f"/api/{name}", ready(each), methods=[method]) for name, (each, method) in ANSWERED.items()),
+        Route("/api/{rest:path}", nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
+
+
+ANSWERED: Mapping[str, tuple[Answering, str]] = {
+    "health": (health, "GET"),
+    "symbols": (symbols, "GET"),
+    "listing": (listing, "GET"),
+    "command": (command, "POST"),
+}
+"""What is answered under /api, and the method that it takes."""
 
 
 def _allowed(request: Request, token: str) -> bool:

@@ -32,7 +32,7 @@ from ingest import Feed, FeedHealth
 from market import Bars, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope import __version__
 from pairscope.api import api_routes
-from pairscope.commands import NOT_RECORDING, Desk, Outcome, list_found, list_symbols, perform, plain
+from pairscope.commands import NOT_RECORDING, UNTIL_THE_END, Desk, Outcome, list_found, list_symbols, perform, plain
 from pairscope.feeds import binance
 from pairscope.feeds.replay import Replay, instruments_of
 from pairscope.files import BadLine, FileError, read_ticks, write_bars, write_ticks
@@ -48,7 +48,7 @@ from pairscope.runtime import (
     spare_recording,
 )
 from pairscope.settings import VENUES, Settings, load, moment_ms
-from store import Deletion, SqliteReader, SymbolCheck, find_owner, store_path
+from store import Deletion, Owner, SqliteReader, SymbolCheck, find_owner, store_path
 
 RECORDED_VENUES = (*VENUES, "binance-spot-raw", "binance-futures-raw", "import")
 REPLAY_STORE = "sqlite:///replay.db"
@@ -210,11 +210,19 @@ def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None =
                 if tell and time.monotonic() - said > TELL_SECONDS:
                     said = time.monotonic()
                     say(_progress(ingestor.health()))
+            unreached = _unreached(ingestor.health())
             ingestor.stop()
         finally:
             runtime.close()
     with reading(store_path(settings.store)) as reader:
-        return _summary(ingestor.health(), reader, settings)
+        found = _summary(ingestor.health(), reader, settings)
+    return replace(found, exit=1, text=unreached) if unreached else found
+
+
+def _unreached(health: FeedHealth) -> str:
+    """Return why there is no trade at all, if a venue could not be reached."""
+    away = [each for each in health.venues if each.state in ("disconnected", "refused")]
+    return f"nothing was received from {away[0].venue}: {away[0].message}" if away and not health.received else ""
 
 
 def _progress(health: FeedHealth) -> str:
@@ -329,6 +337,7 @@ def _symbol_record(each: SymbolCheck) -> dict[str, object]:
         "first_id": each.first_id,
         "last_id": each.last_id,
         "open_gaps": each.open_gaps,
+        "abandoned_gaps": each.abandoned_gaps,
         "coverage": each.coverage.share,
     }
 
@@ -337,7 +346,7 @@ def _symbol_line(each: SymbolCheck) -> str:
     first, last = (iso(time) if time is not None else "-" for time in (each.first_ms, each.last_ms))
     return (
         f"{each.instrument!s:32} {each.label:9} {each.ticks:>12,} ticks  {first} to {last}  "
-        f"{each.open_gaps} open gaps  coverage {each.coverage.share:.2%}"
+        f"{each.open_gaps} open gaps, {each.abandoned_gaps} abandoned  coverage {each.coverage.share:.2%}"
     )
 
 
@@ -390,10 +399,10 @@ def _with_venue(symbol: str, venue: str | None) -> str:
 
 def _all_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespace) -> Iterator[Bars]:
     """Read the bars in pieces, so that memory and the time of one read stay bounded."""
-    covered = reader.coverage(name)
+    first, last = reader.bar_span(name) or (0, 0)
     timeframe: Timeframe = options.timeframe
-    start = max(options.start or 0, timeframe.floor(covered.start_ms))
-    end = min(covered.end_ms if options.end is None else options.end, covered.end_ms)
+    start = max(options.start or 0, timeframe.floor(first))
+    end = last if options.end is None else min(options.end, last)
     step = BARS_AT_ONCE * timeframe.ms
     for piece in range(start, end, step):
         yield reader.bars(name, timeframe, piece, min(piece + step, end), now=now_ms())
@@ -481,8 +490,8 @@ def status(options: argparse.Namespace, settings: Settings) -> Outcome:
 
 
 def _symbols_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "add", "remove"))
-    parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="such as BTCUSDT or kraken:BTC/USD")
+    parser.add_argument("action", choices=("list", "add", "remove"), metavar="{list,add,remove}")
+    parser.add_argument("symbols", nargs="*", default=[], metavar="SYMBOL", help="such as BTCUSDT or kraken:BTC/USD")
     parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
     parser.add_argument("--search", metavar="TEXT", help="list what the venue has with this in its name")
 
@@ -500,7 +509,23 @@ def symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
     owner = find_owner(store_path(settings.store))
     if owner is None:
         raise WrongUse(NOT_RECORDING.format(settings.store))
-    return hand_over(owner, f"symbols {options.action}", {"symbols": options.symbols, "venue": options.venue})
+    asked = {"symbols": options.symbols, "venue": options.venue}
+    return _add_symbols(owner, asked) if options.action == "add" else hand_over(owner, "symbols remove", asked)
+
+
+def _add_symbols(owner: Owner, asked: dict[str, object]) -> Outcome:
+    """Add symbols, and tell apart those that were recorded before."""
+    listed: Any = hand_over(owner, "symbols list", {}).values.get("symbols", [])
+    recorded = {f"{each['venue']}:{each['symbol']}" for each in listed if each["state"] != "stored"}
+    outcome = hand_over(owner, "symbols add", asked)
+    added: Any = outcome.values.get("added", [])
+    again = [name for name in added if name in recorded]
+    if not again:
+        return outcome
+    fresh = [name for name in added if name not in recorded]
+    lines = [f"already recorded: {', '.join(again)}"]
+    lines += [f"added: {', '.join(fresh)}, {UNTIL_THE_END}"] if fresh else []
+    return Outcome(0, "\n".join(lines), {"added": fresh, "already_recorded": again})
 
 
 def _list_symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
@@ -508,10 +533,12 @@ def _list_symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
         raise WrongUse("`symbols list` takes no symbol: --search TEXT finds those of a venue")
     path = store_path(settings.store)
     if owner := find_owner(path):
-        return hand_over(owner, "symbols list", {"search": options.search, "venue": options.venue})
+        listed = hand_over(owner, "symbols list", {"search": options.search, "venue": options.venue})
+        return listed if options.search is None else _say_venue(listed, options.venue, options.search)
     if options.search is not None:
         venue = options.venue or settings.venue
-        return list_found(find_symbols(fetch_listing(settings, venue), options.search, venue=venue))
+        listed = list_found(find_symbols(fetch_listing(settings, venue), options.search, venue=venue))
+        return _say_venue(listed, venue, options.search)
     wanted = [each for feed in make_feeds(settings) for each in feed.instruments]
     stored: Sequence[Instrument] = ()
     if path.is_file():
@@ -521,6 +548,14 @@ def _list_symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
 
 
 # ------------------------------------------------------------------------------------------------ options
+
+
+def _say_venue(listed: Outcome, venue: str | None, search: str) -> Outcome:
+    """Name the venue in which nothing was found; without one the owner took that of its own settings."""
+    if listed.exit or listed.values["symbols"]:
+        return listed
+    place = venue or "the default venue of the process that records"
+    return replace(listed, text=f"{place} has no symbol with {search!r} in its name; --venue V searches another")
 
 
 def _positive(text: str) -> float:

@@ -41,7 +41,7 @@ LISTING_SECONDS = 3.0
 """A venue is waited for so long when a person asks what it has."""
 
 LISTING_KEPT_SECONDS = 600.0
-SKEW_MS, LAG_MS = 1_000, 100
+SKEW_MS, LAG_MS = 1_000, 1_000
 """More than this, and the page says so: the clock's difference from a venue's, and the event loop's delay."""
 
 CONFLICT = "the id is stored with other values"
@@ -218,6 +218,7 @@ class Runtime:
         self.ingestor = ingestor
         self._end_log = end_log
         self._conflicts_before = reader.reject_counts().get(CONFLICT, 0)
+        self._abandoned_before = reader.gap_counts().get("abandoned", 0)
         self._listings: dict[str, tuple[float, Mapping[str, str]]] = {}
         self._changing = threading.Lock()
         self._closing = threading.Event()
@@ -250,7 +251,8 @@ class Runtime:
             warnings=(
                 *(self._store_warnings(store) if store else [self._viewing()]),
                 *(feed_warnings(feed) if feed else ()),
-                *([CONFLICTS.format(conflicts)] if conflicts > 0 else ()),
+                *self._conflict_warnings(conflicts),
+                *([ABANDONED] if feed and feed.gaps_abandoned > self._abandoned_before else ()),
             ),
             workers=tuple(sorted(each.name for each in threading.enumerate() if each.name in WORKERS)),
             threads=threading.active_count(),
@@ -268,6 +270,14 @@ class Runtime:
             f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
         ]
         return warnings
+
+    def _conflict_warnings(self, count: int) -> Iterator[str]:
+        """Name the symbols in which ids came again with other values, and how often in steps: texts stand still."""
+        if count <= 0:
+            return
+        newest = [each for each in self.reader.rejects(100) if each.reason == CONFLICT][:count]
+        names = ", ".join(sorted({f"{each.venue}:{each.symbol}" for each in newest}))
+        yield CONFLICTS.format(names, f" (more than {10 ** (len(str(count - 1)) - 1)})" if count > 10 else "")
 
     def _viewing(self) -> str:
         """Say who records what a viewer shows; the owner may have ended, or another one have come."""
@@ -394,7 +404,11 @@ class Runtime:
         self._end_log()
 
 
-CONFLICTS = "The exchange sent {:,} trades whose id it had sent before with other values; the first ones are kept."
+ABANDONED = (
+    "Trades that were missed since this process began cannot be had any more; the ledger of gaps says why, and the "
+    "venue's candles stand in for them where it has some."
+)
+CONFLICTS = "{}: trades came{} whose id had come before with other values; the first ones are kept."
 
 
 def feed_warnings(feed: FeedHealth) -> list[str]:

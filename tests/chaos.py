@@ -116,6 +116,8 @@ class Desk:
             return
         with suppress(OSError, ValueError, http.client.HTTPException):
             for row in _get(owner.address, "/api/symbols"):
+                if row["time"] is None:
+                    continue  # it is awaited
                 moment = datetime.fromisoformat(row["time"])
                 self._run.shown.append(Shown(row["symbol"], round(moment.timestamp() * 1000), row["price"]))
             lags = [each["lag_ms"] or 0 for each in _get(owner.address, "/api/health")["feed"]["symbols"]]

@@ -107,6 +107,15 @@ def test_a_recorded_symbol_tells_how_its_recording_does_and_a_stored_one_that_it
     assert states == {"BTCUSDT": "waiting", "BTC/USD": "stored"}
 
 
+def test_a_recorded_symbol_without_a_trade_is_told_with_its_state_and_no_price(desk: Desk) -> None:
+    feed = Simulated(clock=now_ms, symbols=["ETHUSDT"])
+    desk.held[0].ingestor = Ingestor([feed], desk.store, clock=now_ms)
+    awaited, stored = strict(desk.get("/api/symbols").text)
+    assert (awaited["symbol"], awaited["state"], awaited["message"]) == ("ETHUSDT", "waiting", "")
+    assert (awaited["time"], awaited["price"]) == (None, None)
+    assert (stored["symbol"], stored["state"]) == ("BTCUSDT", "stored")
+
+
 def test_the_listing_finds_symbols_of_a_venue_by_part_of_their_name(desk: Desk) -> None:
     found = strict(desk.get("/api/listing?venue=simulated&search=usd").text)
     assert {"venue": "simulated", "symbol": "BTCUSDT", "status": ""} in found
@@ -151,7 +160,10 @@ def test_no_secret_is_told(desk: Desk) -> None:
     ],
 )
 def test_elsewhere_is_nothing(desk: Desk, method: str, path: str, status: int) -> None:
-    assert desk.request(method, path).status_code == status
+    reply = desk.request(method, path)
+    assert reply.status_code == status
+    if path != "/":
+        assert path in strict(reply.text)["error"]
 
 
 def test_a_process_that_is_just_starting_says_so(desk: Desk) -> None:

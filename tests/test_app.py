@@ -1,5 +1,6 @@
 """The front door: what is wrong at the start is one sentence; what is wrong later is said on the page."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -135,3 +136,36 @@ def test_without_a_network_the_page_says_so_and_what_to_do(tmp_path: Path) -> No
     assert "kraken is not being recorded: " in said
     assert "Is there no network? `python start.py --demo` shows the simulated market" in said
     assert "Its venue is not reached; the chart begins when it is." in said
+
+
+def test_a_bookmark_opens_the_symbol_that_it_names_or_says_that_there_is_none(tmp_path: Path) -> None:
+    """Two venues have the symbol, and neither is reached."""
+    env = nowhere("binance-spot") | nowhere("binance-futures")
+    symbols = "binance-spot:ETHUSDT,binance-futures:BTCUSDT,binance-spot:BTCUSDT"
+    with running(tmp_path, **env, PAIRSCOPE_VENUE="binance-spot", PAIRSCOPE_SYMBOLS=symbols) as desk:
+        for query, shown in (
+            ("symbol=BTCUSDT", "binance-spot%3ABTCUSDT"),
+            ("symbol=binance-futures%3ABTCUSDT", "binance-futures%3ABTCUSDT"),
+        ):
+            with Tab(desk.port) as tab:
+                said = text(tab.show(query=query))
+                written = set(re.findall(r"symbol=([\w%-]+)", said)) or {query.partition("=")[2]}
+                assert written == {shown}
+                assert "No trade of BTCUSDT yet" in said
+                assert "not here" not in said
+        with Tab(desk.port) as tab:
+            said = text(tab.show(query="symbol=BTCUSTD"))
+        assert "unknown symbol 'BTCUSTD' (did you mean BTCUSDT?)" in said
+        assert "Shown is binance-spot:ETHUSDT." in said
+
+
+def test_a_symbol_that_its_venue_does_not_have_is_not_awaited(tmp_path: Path) -> None:
+    with exchange_process("binance-spot", ("BTCUSDT",), folder=tmp_path, rate=50) as exchange:
+        env = addresses("binance-spot", exchange.ws, exchange.rest)
+        with running(tmp_path, **env, PAIRSCOPE_SYMBOLS="binance-spot:BTCUSDT,binance-spot:NOPEUSDT") as desk:
+            wait_for(lambda: "refused" in states_of(desk).values())
+            with Tab(desk.port) as tab:
+                said = text(tab.show(query="symbol=binance-spot%3ANOPEUSDT"))
+    assert "NOPEUSDT is not recorded" in said
+    assert "no trade yet" not in said
+    assert "recorded, whole" not in said

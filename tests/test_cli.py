@@ -226,7 +226,7 @@ def test_check_lists_each_symbol_that_was_recorded(recorded: Recording, call: Ca
     assert sum(each["ticks"] for each in checked["symbols"]) == recorded.said.json()["stored"]
     assert {each["venue"] for each in checked["symbols"]} == {"simulated"}
     wanted = ["venue", "symbol", "label", "ticks", "bar_trades", "first_time", "last_time", "first_id", "last_id"]
-    assert all(list(each) == [*wanted, "open_gaps", "coverage"] for each in checked["symbols"])
+    assert all(list(each) == [*wanted, "open_gaps", "abandoned_gaps", "coverage"] for each in checked["symbols"])
     assert checked["gaps_open"] == recorded.said.json()["gaps_open"]
     assert call("check", store=recorded.folder / "x.db").out.startswith("sqlite:///")
 
@@ -251,13 +251,13 @@ def test_ingest_without_a_venue_takes_the_settings(call: Call, monkeypatch: pyte
     monkeypatch.setenv("PAIRSCOPE_VENUE", "simulated")
     monkeypatch.setenv("PAIRSCOPE_SYMBOLS", "ZECUSDT")
     monkeypatch.setenv("PAIRSCOPE_STORE", "sqlite:///env.db")
-    said = call("ingest", "--seconds", "1")
+    said = call("ingest", "--seconds", "3")
     assert said.code == 0
     assert said.out.startswith("SIMULATED trades into sqlite:///env.db: ")
     assert said.out.count("\n") == 1
     symbols = call("check", "--json").json()["symbols"]
     assert [each["symbol"] for each in symbols] == ["ZECUSDT"]
-    call("ingest", "--symbols", "DASHUSDT", "--seconds", "1")
+    call("ingest", "--symbols", "DASHUSDT", "--seconds", "3")
     assert [each["symbol"] for each in call("check", "--json").json()["symbols"]] == ["DASHUSDT", "ZECUSDT"]
 
 
@@ -471,8 +471,8 @@ MISTAKES: list[tuple[str, str]] = [
     ("prune --seconds-days 5", "1-second bars must be kept at least as long as trades (for ever), not 5 days"),
     ("delete", "one of the arguments --symbol --everything is required"),
     ("delete --symbol ETHUSTD --yes", "unknown symbol 'ETHUSTD' (did you mean ETHUSDT?); known: "),
-    ("symbols", "the following arguments are required: action"),
-    ("symbols lst", "argument action: unknown choice 'lst' (did you mean list?)"),
+    ("symbols", "the following arguments are required: {list,add,remove}"),
+    ("symbols lst", "argument {list,add,remove}: unknown choice 'lst' (did you mean list?)"),
     ("symbols list BTCUSDT", "`symbols list` takes no symbol: --search TEXT finds those of a venue"),
     ("symbols list --venue krakn", "unknown venue 'krakn' (did you mean kraken?)"),
     ("symbols add", "name the symbols to add, such as `symbols add BTCUSDT`"),
@@ -791,7 +791,7 @@ def answering(store: Path) -> bool:
         status, text = ask(f"{owner.address}/api/symbols")
     except OSError:
         return False
-    return status == 200 and bool(json.loads(text))
+    return status == 200 and any(row["time"] for row in json.loads(text))
 
 
 def ask(address: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
@@ -949,6 +949,25 @@ def test_a_symbol_is_added_to_and_taken_from_what_is_recorded(running: Running) 
     assert change("remove", "LINKUSDT").json() == {"removed": ["simulated:LINKUSDT"]}
     states = {each["symbol"]: each["state"] for each in change("list").json()["symbols"]}
     assert states["LINKUSDT"] == "stored"
+
+
+def test_a_symbol_that_is_recorded_already_is_told_so(running: Running) -> None:
+    options = ("--store", "sqlite:///x.db")
+    said = run("symbols", "add", "BTCUSDT", *options, cwd=running.folder)
+    assert (said.code, said.out) == (0, "already recorded: simulated:BTCUSDT\n")
+    said = run("symbols", "add", "BTCUSDT", "AVAXUSDT", *options, "--json", cwd=running.folder)
+    assert said.json() == {"added": ["simulated:AVAXUSDT"], "already_recorded": ["simulated:BTCUSDT"]}
+    assert run("symbols", "remove", "AVAXUSDT", *options, cwd=running.folder).code == 0
+
+
+def test_a_search_that_finds_nothing_names_where_it_looked(running: Running, own: Path, call: Call) -> None:
+    search = ("symbols", "list", "--search", "nothing")
+    wanted = "simulated has no symbol with 'nothing' in its name; --venue V searches another\n"
+    assert call(*search, "--venue", "simulated", store=own).out == wanted
+    options = ("--store", "sqlite:///x.db")
+    assert run(*search, "--venue", "simulated", *options, cwd=running.folder).out == wanted
+    said = run(*search, *options, cwd=running.folder)
+    assert said.out.startswith("the default venue of the process that records has no symbol with 'nothing'")
 
 
 def test_a_slip_in_a_symbol_is_refused_by_the_owner_with_the_nearest(running: Running) -> None:

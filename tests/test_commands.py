@@ -134,6 +134,8 @@ class Recording:
             rejected={"time is in the future": 4},
             dropped=0,
             gaps_filled=2,
+            gaps_open=1,
+            gaps_abandoned=0,
             reconnects=1,
             queue=0,
             loop_lag_ms=0.5,

@@ -1,17 +1,29 @@
 """What the page says in words and figures: what they count, how old they are, and how the links do."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from ingest import FeedHealth, FeedState, FeedStatus, SymbolHealth, SymbolState, VenueHealth
-from market import Instrument, Tick, Timeframe, bars_from_rows
+from market import DAY, MINUTE, Coverage, Instrument, Tick, Timeframe, UnknownName, WrongUse, bars_from_rows
+from pairscope.views.choices import find_asked, first_timeframe, label_of
 from pairscope.views.figures import Units, figures_of, pace_text, units_of
-from pairscope.views.heading import Pulse, pulse_of
-from pairscope.views.recording import state_text
-from pairscope.views.states import SYMBOL_STATES, VENUE_STATES, age_text, look_of, meanings
-from pairscope.views.symbols import price_text, short_names
+from pairscope.views.heading import Pulse, coverage_text, pulse_of
+from pairscope.views.market import is_refused
+from pairscope.views.recording import gaps_text, state_text
+from pairscope.views.states import (
+    SYMBOL_STATES,
+    VENUE_STATES,
+    age_text,
+    counted,
+    look_of,
+    meanings,
+    percent_text,
+    steady,
+)
+from pairscope.views.symbols import price_text
 from pairscope.views.venues import MEANINGS, skew_text, venue_lines
 
 SPOT, FUTURES = Instrument("binance-spot", "BTCUSDT"), Instrument("binance-futures", "BTCUSDT")
@@ -133,18 +145,124 @@ def test_a_clock_that_differs_is_told_by_how_much_and_which_way(skew: int | None
     assert skew_text(skew) == text
 
 
-def test_a_symbol_that_several_venues_have_is_told_with_its_venue() -> None:
-    assert short_names([SPOT, KRAKEN, FUTURES, SPOT]) == {
-        SPOT: "binance-spot:BTCUSDT",
-        KRAKEN: "BTC/USD",
-        FUTURES: "binance-futures:BTCUSDT",
-    }
-    assert short_names([SPOT, KRAKEN])[SPOT] == "BTCUSDT"
+def test_a_link_tells_the_window_in_which_requests_are_counted() -> None:
+    assert venue_lines(FeedStatus(weight_allowed=5), 10.0)["Requests"] == "weight 0 of 5 in 10 s"
+    assert venue_lines(FeedStatus(reconnects=1))["Link"] == "1 reconnect · 0 rotations"
+
+
+# --------------------------------------------------------------------------------------- what an address asks for
+
+
+def test_a_bare_symbol_in_an_address_is_that_of_the_only_venue_or_of_the_default_one() -> None:
+    names = [KRAKEN, SPOT, FUTURES]
+    for text, venue, wanted in (
+        ("BTC/USD", "coinbase", KRAKEN),
+        ("BTCUSDT", "binance-spot", SPOT),
+        ("BTCUSDT", "binance-futures", FUTURES),
+        ("binance-futures:BTCUSDT", "binance-spot", FUTURES),
+    ):
+        assert find_asked(text, names, default_venue=venue) == wanted
+
+
+def test_a_symbol_in_an_address_that_is_not_here_or_not_clear_is_told_so() -> None:
+    with pytest.raises(UnknownName, match=r"unknown symbol 'BTCUSTD' \(did you mean BTCUSDT\?\)"):
+        find_asked("BTCUSTD", [SPOT, KRAKEN], default_venue="kraken")
+    with pytest.raises(UnknownName, match=r"did you mean binance-spot:BTCUSDT\?"):
+        find_asked("binance-sopt:BTCUSDT", [SPOT, KRAKEN], default_venue="kraken")
+    with pytest.raises(WrongUse, match="several venues have BTCUSDT"):
+        find_asked("BTCUSDT", [SPOT, FUTURES], default_venue="kraken")
+
+
+def test_a_label_tells_symbol_and_venue() -> None:
+    assert label_of(str(KRAKEN)) == "BTC/USD · kraken"
+
+
+@pytest.mark.parametrize(
+    ("venue", "bars"),
+    [
+        ("binance-spot", "5s"),
+        ("simulated", "5s"),
+        ("import", "5s"),
+        ("binance-futures", "1m"),
+        ("coinbase", "1m"),
+        ("kraken", "1m"),
+    ],
+)
+def test_the_first_chart_has_bars_as_long_as_the_candles_of_its_venue(venue: str, bars: str) -> None:
+    assert first_timeframe(venue) == bars
+
+
+def test_a_refused_symbol_has_nothing_to_show_unless_trades_of_it_are_stored() -> None:
+    refused, waiting = Pulse("refused", None), Pulse("waiting", None)
+    assert is_refused(None, refused)
+    assert is_refused(BARS[:0], refused)
+    assert not is_refused(BARS, refused)
+    assert not is_refused(None, waiting)
+
+
+# ------------------------------------------------------------------------------------------------- small words
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0123, "+1.23%"),
+        (-0.5, "-50.00%"),
+        (-0.00004, "-0.004%"),
+        (0.000_05, "+0.01%"),
+        (-0.000_004, "0.00%"),
+        (-0.0, "0.00%"),
+        (0.0, "0.00%"),
+    ],
+)
+def test_a_change_that_is_nothing_has_no_sign_and_a_small_one_a_third_digit(share: float, text: str) -> None:
+    assert percent_text(share) == text
+
+
+def test_a_price_that_came_back_has_moved_by_zero_without_a_sign() -> None:
+    rows = [(NOW, 0.3, 0.3, 0.1, 0.1 + 0.2, 2.0, 2.0, 1.0, 3)]
+    change = figures_of(bars_from_rows(SPOT, Timeframe.parse("1m"), rows), Units("BTC", "USDT"))[1]
+    assert (change.value, change.beside) == ("0.00%", "0.0 USDT")
+
+
+@pytest.mark.parametrize(
+    ("length", "recorded", "text"),
+    [
+        (DAY - 3_000, DAY - 3_000, "24 h coverage 100%"),
+        (DAY, DAY // 2, "24 h coverage 50%"),
+        (10 * MINUTE, 10 * MINUTE, "10 min recorded, whole"),
+        (10 * MINUTE, 5 * MINUTE, "coverage 50% of 10 min"),
+    ],
+)
+def test_a_recording_younger_than_a_day_is_measured_by_its_own_length(length: int, recorded: int, text: str) -> None:
+    assert coverage_text(Coverage(NOW - length, NOW, recorded)) == text
+
+
+def test_a_next_try_that_is_less_than_a_second_away_is_now() -> None:
+    assert steady("no route; trying again in 0.9 s") == "no route; trying again now"
+    assert steady("kraken: no route; trying again in 0.0 s.") == "kraken: no route; trying again now."
+    for message in ("no route; trying again in 10.5 s", "trying again in 1.0 s", ""):
+        assert steady(message) == message
+
+
+def test_one_of_a_thing_is_not_many() -> None:
+    assert [counted(number, "reconnect") for number in (0, 1, 1_234)] == [
+        "0 reconnects",
+        "1 reconnect",
+        "1,234 reconnects",
+    ]
+
+
+def test_gaps_that_are_open_or_given_up_are_told() -> None:
+    feed = replace(feed_of("streaming"), gaps_filled=3, gaps_open=2)
+    assert gaps_text(feed) == "3 filled · 0 being filled · 2 open"
+    assert gaps_text(replace(feed, gaps_abandoned=1)).endswith(" · 2 open · 1 abandoned, see the ledger")
 
 
 def feed_of(*states: FeedState, label: str = "LIVE", message: str = "") -> FeedHealth:
     venues = tuple(VenueHealth("v", "LIVE", state, "", FeedStatus()) for state in states)
-    counts = {"received": 0, "stored": 0, "duplicates": 0, "dropped": 0, "gaps_filled": 0, "reconnects": 0, "queue": 0}
+    names = ("received", "stored", "duplicates", "dropped", "gaps_filled", "gaps_open", "gaps_abandoned")
+    counts = dict.fromkeys((*names, "reconnects", "queue"), 0)
     return FeedHealth(
         label=label,  # type: ignore[arg-type]  # the tests write only labels
         state=states[0],

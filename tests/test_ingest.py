@@ -59,7 +59,7 @@ class ScriptedFeed(Offline):
     async def earliest(self, instrument: Instrument) -> tuple[int, int] | None:
         return self.first
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         if self.rest_failures:
             self.rest_failures -= 1
             raise VenueError("the venue does not answer")
@@ -106,10 +106,16 @@ class FaultyStore(SqliteStore):
             raise StoreSlow("reading took longer than allowed")
         return super().last_ids()
 
-    def gaps(self, symbol: str | Instrument | None = None, *, state: GapState | None = None) -> tuple[Gap, ...]:
+    def gaps(
+        self,
+        symbol: str | Instrument | None = None,
+        *,
+        state: GapState | None = None,
+        ids: tuple[int, int] | None = None,
+    ) -> tuple[Gap, ...]:
         if self._fault("gaps"):
             raise StoreSlow("reading took longer than allowed")
-        return super().gaps(symbol, state=state)
+        return super().gaps(symbol, state=state, ids=ids)
 
     def append(self, ticks: Sequence[Tick], *, holes: Sequence[Hole] = ()) -> "Future[Appended]":
         if self._fault("room"):

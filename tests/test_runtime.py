@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ingest import FeedHealth, FeedState, FeedStatus, VenueHealth
-from market import Instrument, PairscopeError, Tick, WrongUse
+from market import Hole, Instrument, PairscopeError, Tick, WrongUse
 from pairscope.feeds.simulated import Simulated
 from pairscope.runtime import (
     FEEDS,
@@ -281,6 +281,8 @@ def health_of(*venues: VenueHealth, loop_lag_ms: float = 1.0) -> FeedHealth:
         rejected={},
         dropped=0,
         gaps_filled=0,
+        gaps_open=0,
+        gaps_abandoned=0,
         reconnects=0,
         queue=0,
         loop_lag_ms=loop_lag_ms,
@@ -292,7 +294,7 @@ def venue(state: FeedState = "streaming", message: str = "", **status: Any) -> V
 
 
 def test_when_all_is_well_nothing_is_warned_of() -> None:
-    assert feed_warnings(health_of(venue(skew_ms=999), venue("starting"), loop_lag_ms=99.0)) == []
+    assert feed_warnings(health_of(venue(skew_ms=999), venue("starting"), loop_lag_ms=999.0)) == []
 
 
 @pytest.mark.parametrize(
@@ -307,7 +309,7 @@ def test_when_all_is_well_nothing_is_warned_of() -> None:
             health_of(venue(refused={Instrument("kraken", "A"): "kraken has no symbol 'A'"})),
             "Not recorded: kraken has no",
         ),
-        (health_of(venue(), loop_lag_ms=230.4), "Recording was held up for 230 ms within the last minute; "),
+        (health_of(venue(), loop_lag_ms=1_230.4), "Recording was held up for 1,230 ms within the last minute; "),
     ],
 )
 def test_what_a_person_should_know_is_said_in_one_sentence(health: FeedHealth, wanted: str) -> None:
@@ -323,12 +325,43 @@ def test_an_id_that_comes_with_another_price_is_said_so_until_the_process_ends(s
     desk.store.append([first._replace(price=101.0)]).result()
     health = desk.health()
     assert health.conflicts == 1
-    assert health.warnings[-1].startswith("The exchange sent 1 trades whose id it had sent before with other values")
+    assert health.warnings[-1].startswith("simulated:BTCUSDT: trades came whose id had come before with other values;")
     desk.close()
     again = build(settings)
     assert again.health().conflicts == 0
     again.close()
 
+
+def test_how_many_ids_came_again_is_said_in_steps_so_that_the_text_stands_still(settings: Settings) -> None:
+    first = Tick("simulated", "BTCUSDT", 1, 1_760_000_000_000, 100.0, 1.0, "buy")
+    desk = build(settings)
+    assert desk.store
+    desk.store.append([first]).result()
+    for count in range(11):
+        desk.store.append([first._replace(price=101.0 + count)]).result()
+    said = desk.health().warnings[-1]
+    assert said.startswith("simulated:BTCUSDT: trades came (more than 10) whose id")
+    desk.store.append([first._replace(price=200.0)]).result()
+    assert desk.health().warnings[-1] == said
+    desk.close()
+
+
+def test_trades_that_cannot_be_had_any_more_are_warned_of_in_the_run_that_gave_them_up(settings: Settings) -> None:
+    desk = build(settings)
+    assert desk.store
+    desk.store.append([Tick("simulated", "ETHUSDT", 9, 1_760_000_000_000, 100.0, 1.0, "buy")], holes=[HOLE]).result()
+    desk.store.close_gap(desk.store.gaps()[0].key, "abandoned", "gone").result()
+    desk.start()
+    wait_for(lambda: any(each.startswith("Trades that were missed") for each in desk.health().warnings))
+    desk.close()
+    again = build(settings)
+    again.start()
+    wait_for(lambda: (feed := again.health().feed) and feed.gaps_abandoned)
+    assert again.health().warnings == ()
+    again.close()
+
+
+HOLE = Hole(Instrument("simulated", "ETHUSDT"), 5, 8, 1_759_999_990_000, 1_760_000_000_000, "test")
 
 # ------------------------------------------------------------------------------------------ a real exchange
 

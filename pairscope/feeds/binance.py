@@ -256,6 +256,7 @@ class Binance:
     lifetime_s = 23.0 * HOUR / SECOND
     page_size = 1000
     by_id = True
+    clock_error_ms = 0
     order: Literal["up", "down"] = "up"
 
     def __init__(self, edition: Edition) -> None:

@@ -38,6 +38,7 @@ class Coinbase:
     by_id = True
     order: Literal["up", "down"] = "down"
     candle_lengths: tuple[Timeframe, ...] = (Timeframe(MINUTE),)
+    clock_error_ms = 0
 
     def socket_path(self, symbols: Sequence[str]) -> str:
         return "/"

@@ -36,6 +36,7 @@ class Kraken:
     by_id = False
     order: Literal["up", "down"] = "up"
     candle_lengths: tuple[Timeframe, ...] = (Timeframe(MINUTE),)
+    clock_error_ms = 500
 
     def socket_path(self, symbols: Sequence[str]) -> str:
         return "/v2"

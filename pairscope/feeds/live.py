@@ -222,7 +222,10 @@ class Refill:
         up = self._words.order == "up"
         if not inside:
             ids = [tick.trade_id for tick in ticks]
-            self._doubt(page, span, passed=any(each > span.last_id if up else each < span.first_id for each in ids))
+            # The trade beside the gap exists, so a page that passes the range shows it, or one within the gap.
+            near = min(ids) <= self._gap.last_id + 1 if up and ids else bool(ids) and max(ids) >= self._gap.first_id - 1
+            passed = near and any(each > span.last_id if up else each < span.first_id for each in ids)
+            self._doubt(page, span, passed=passed)
             return None
         self._vain.pop(self._key(span), None)
         piece.ticks.update((tick.trade_id, tick) for tick in inside)
@@ -247,7 +250,8 @@ class Refill:
             if newest <= reached or (newest > gap.last_id and not inside):  # the ids between may be held back
                 # A page that is not full is the end of the record; a full one that brings nothing new is a mistake.
                 missing = span._replace(first_id=max(gap.first_id, reached + 1))
-                self._doubt(page, missing, passed=bool(ticks) and len(page.ticks) < self._words.page_size)
+                near = bool(ticks) and min(tick.trade_id for tick in ticks) <= gap.last_id + 1
+                self._doubt(page, missing, passed=near and len(page.ticks) < self._words.page_size)
                 return
             reached, span = newest, span._replace(cursor=page.cursor)
             before = {tick.trade_id for tick in ticks}
@@ -283,10 +287,10 @@ class Refill:
         if self._vain[key] < VAIN_ANSWERS:
             raise Vain(f"{self._words.name} sent nothing of {what}; it is asked again")
         del self._vain[key]
-        if (page.ticks or page.rejected) and not passed:
-            raise Unfillable(NOT_ASKED)
         if self._gap.start_ms < self._served_ms:
             raise self._too_old()
+        if (page.ticks or page.rejected) and not passed:
+            raise Unfillable(NOT_ASKED)
         log.warning("%s has no trades for %s", self._words.name, what)
 
     def _key(self, span: Span) -> tuple[str, int, int]:
@@ -413,13 +417,13 @@ class Live:
         """Return None: recording begins now."""
         return None
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         """Return id and time of the venue's newest trade, None where there is none, or the venue refuses the symbol."""
         symbol = instrument.symbol
         if symbol in self._refused:
             return None
         try:
-            body = await self._rest.get(self._words.newest_request(symbol), urgent=True)
+            body = await self._rest.get(self._words.newest_request(symbol), urgent=urgent)
         except Unfillable as error:
             # Not an error: whoever asks would take it for an outage, and connect anew for one misspelt symbol.
             log.info("the newest trade of %s is not known: %s", symbol, error)
@@ -461,7 +465,8 @@ class Live:
         try:
             body = await self._rest.get(self._words.candles_request(symbol, length, start_ms, end_ms))
         except Unfillable as error:
-            raise VenueError(str(error)) from error
+            log.info("there are no candles of %s: %s", symbol, error)
+            return {}
         with readable(self.venue, "list of candles"):
             bars = self._words.read_candles(body)
         return {bar.time_ms: bar for bar in bars if start_ms <= bar.time_ms < end_ms}
@@ -570,7 +575,7 @@ class Live:
             self._clock.doubt()
             self._time_due = self._monotonic() + TIME_AGAIN_SECONDS
         else:
-            self._clock.measure(venue_ms, answer.seconds)
+            self._clock.measure(venue_ms, answer.seconds, error_ms=self._words.clock_error_ms)
             self._time_due = self._monotonic() + TIME_SECONDS
         return LOOK_SECONDS
 

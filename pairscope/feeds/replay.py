@@ -85,7 +85,7 @@ class Replay(Offline):
         """Return None: a recording begins where it begins."""
         return None
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         """Return None: nothing has happened that is not going to be replayed."""
         return None
 

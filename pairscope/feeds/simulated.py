@@ -400,7 +400,7 @@ class Simulated(Offline):
         [first] = market.by_id(instrument.symbol, first_id, first_id + 1)
         return (first_id, first.time_ms) if first.time_ms < now else None
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         """Return id and time of the last trade that has happened."""
         last_id = self.market.id_at(instrument.symbol, self._present()) - 1
         [last] = self.market.by_id(instrument.symbol, last_id, last_id + 1)

@@ -14,8 +14,8 @@ from pairscope.recording.history import History
 from pairscope.recording.intake import CLOCKS_MAY_DIFFER_MS, Intake, pauses
 from pairscope.recording.line import CONFIRMED_BY, LONGEST_JUMP, MISSED, Line, Mark, Taken
 from pairscope.recording.repairs import REORDER_SECONDS, Repairs
-from pairscope.recording.watch import Silence, patience
-from store import Appended, Store, StoreBusy, StoreError
+from pairscope.recording.watch import SHORTEST_SILENCE, Silence, patience
+from store import Appended, Store, StoreBusy
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,9 @@ class Channel:
             refill_trades=refill_trades,
             on_abandoned=self._cover,
         )
-        self._history = History(feed, store)
+        self._history = History(feed, store, now_ms=self.now_ms)
         self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._catching: set[Line] = set()
         self._asking = 0
         self.dropped = self.restarts = 0
         self._reopened = 0.0
@@ -158,7 +159,7 @@ class Channel:
             return
         self._begin_line(instrument)
         try:
-            await self._prepare()
+            await self._find_marks([self.lines[instrument]])
             self.feed.add(instrument)
         except BaseException:
             del self.lines[instrument]
@@ -173,24 +174,29 @@ class Channel:
         self.repairs.give_up(instrument)
 
     async def _prepare(self) -> None:
-        """Find where each instrument's ids go on and take up the gaps left open; what is done is not done again."""
-        fresh = {instrument: line for instrument, line in self.lines.items() if not line.prepared}
-        if not fresh:
-            return
+        """Find where each instrument's ids go on; what is done is not done again."""
+        fresh = [line for line in self.lines.values() if not line.prepared]
+        if fresh:
+            await self._find_marks(fresh)
+
+    async def _find_marks(self, fresh: Sequence[Line]) -> None:
+        """Find where ids go on, and take up the gaps that were left open."""
+        names = {line.instrument for line in fresh}
         known = await asyncio.to_thread(self._store.last_ids)
+        latest = await asyncio.to_thread(self._store.latest)
         for gap in await asyncio.to_thread(self._store.gaps, state="open"):
-            if gap.instrument in fresh:
+            if gap.instrument in names:
                 self.repairs.begin(gap)
                 # A gap can end above all that is stored: the process was killed before its first piece came.
                 known[gap.instrument] = max(known.get(gap.instrument, (-1, 0)), (gap.last_id, gap.end_ms))
-        for instrument, line in fresh.items():
-            if instrument in known:
-                line.mark = Mark(*known[instrument], "restart")
-            elif (earliest := await self.feed.earliest(instrument)) is not None:
+        for line in fresh:
+            if line.instrument in latest:
+                line.price = latest[line.instrument].price
+            if line.instrument in known:
+                line.mark = Mark(*known[line.instrument], "restart")
+            elif (earliest := await self.feed.earliest(line.instrument)) is not None:
                 line.mark = Mark(earliest[0] - 1, earliest[1], "history")
             line.prepared = True
-        if self.feed.candle_lengths:
-            self._spawn(self._history.begin(list(fresh), self.now_ms()))
 
     # --------------------------------------------------------------------------------- the stream
 
@@ -215,7 +221,7 @@ class Channel:
             holes += taken.holes
         try:
             self._hand_over(sound, holes, lost=self._passed(before))
-        except StoreError as error:
+        except Exception as error:
             # As if they had not come: the next trade that is taken finds the hole.
             cause = "memory was full" if isinstance(error, StoreBusy) else "not stored"
             for line, mark in before.items():
@@ -247,7 +253,7 @@ class Channel:
         now, now_ms = self._monotonic(), self.now_ms()
         taken = line.take(ticks, now=now, now_ms=now_ms, latest_ms=now_ms + CLOCKS_MAY_DIFFER_MS)
         self._intake.refuse(taken.rejects)
-        if taken.sound:
+        if taken.fresh:
             line.silence = Silence(now)
         return taken
 
@@ -292,46 +298,64 @@ class Channel:
             line.silence = Silence(self._monotonic())
             line.interrupt("connection lost")
         self._spawn(self._catch_up([(line, line.silence) for line in lines]))
+        new = [line for line in lines if not line.has_history]
+        if self.feed.candle_lengths and new:
+            for line in new:
+                line.has_history = True
+            self._spawn(self._history.begin([line.instrument for line in new]))
 
     async def _catch_up(self, silences: Sequence[tuple[Line, Silence]]) -> None:
         """Open the holes up to the present now: a quiet symbol's next trade may be minutes away.
 
         What speaks at once tells by its ids what it missed, and need not be asked about.
         """
-        await asyncio.sleep(SPEAKS_SECONDS)
+        if not all(line.mark and line.mark.cause == "history" for line, _ in silences):
+            await asyncio.sleep(SPEAKS_SECONDS)
         await asyncio.gather(*(self._catch_up_line(line) for line, silence in silences if line.silence is silence))
 
     async def _catch_up_line(self, line: Line) -> None:
-        for pause in pauses():
-            if line.mark is None:
-                return  # nothing is known, so nothing was missed: the ids begin with the first trade
-            try:
-                async with self._questions:
-                    newest = await self._newest(line)
-                if newest is not None:
-                    await self._reach(line, newest)
-            except (VenueError, StoreBusy) as error:
-                log.info("what %s missed is not known yet: %s", line.instrument, error)
+        if line in self._catching:
+            return
+        self._catching.add(line)
+        try:
+            for pause in pauses():
+                if self.lines.get(line.instrument) is not line or await self._caught_up(line):
+                    return
                 await asyncio.sleep(pause)
-            else:
-                return
+        finally:
+            self._catching.discard(line)
 
-    async def _newest(self, line: Line) -> tuple[int, int] | None:
+    async def _caught_up(self, line: Line) -> bool:
+        """Ask what was missed; return whether that is known now."""
+        try:
+            async with self._questions:
+                newest = await self._newest(line, urgent=False)
+            if newest is not None:
+                await self._reach(line, newest)
+        except (VenueError, StoreBusy) as error:
+            log.info("what %s missed is not known yet: %s", line.instrument, error)
+            return False
+        return True
+
+    async def _newest(self, line: Line, *, urgent: bool = True) -> tuple[int, int] | None:
         """Ask for the newest trade; an answer that is far ahead of the last trade must be confirmed by more like it.
 
         A page about another symbol looks just like it, and a billion trades would be taken for missing.
 
         Raises:
-            VenueError: when the venue does not answer, or contradicts itself.
+            VenueError: when the venue does not answer, or contradicts itself or its stream.
         """
-        newest = await self.feed.newest(line.instrument)
+        known = line.mark.last_id if line.mark else None
+        newest = await self.feed.newest(line.instrument, urgent=urgent)
         for _ in range(CONFIRMED_BY - 1):
-            if newest is None or (line.mark and newest[0] <= line.mark.last_id + LONGEST_JUMP):
-                return newest
-            again = await self.feed.newest(line.instrument)
+            if newest is None or known is None or newest[0] <= known + LONGEST_JUMP:
+                break
+            again = await self.feed.newest(line.instrument, urgent=urgent)
             if again is None or not 0 <= again[0] - newest[0] <= LONGEST_JUMP:
                 raise VenueError(f"{self.feed.venue} contradicts itself about the newest trade of {line.instrument}")
             newest = again
+        if newest is not None and known is not None and newest[0] < known:
+            raise VenueError(f"{self.feed.venue} knows less of {line.instrument} than it has streamed")
         return newest
 
     async def _reach(self, line: Line, newest: tuple[int, int]) -> bool:
@@ -340,11 +364,8 @@ class Channel:
         What is very new may still be under way in the stream.
         """
         if line.mark is None:
-            # Nothing was streamed yet: if the venue has traded since the connection is there, that was missed.
-            connected_ms = self.now_ms() - (self._monotonic() - line.silence.since) * 1000
-            if newest[1] < connected_ms + UNDER_WAY_SECONDS * 1000:
-                return False
-            line.mark = Mark(newest[0] - 1, newest[1], MISSED)
+            line.begin_at(*newest)
+            return False
         if newest[0] <= line.mark.last_id:
             return False
         if line.pulse.seen is not None and self.now_ms() - newest[1] < UNDER_WAY_SECONDS * 1000:
@@ -379,6 +400,11 @@ class Channel:
             for line in self.lines.values()
             if line.prepared and line.silence.is_due(now, limit := patience(line.pulse))
         ]
+        for limit, line in due:
+            # The answer may be held up by the venue's limits; to connect anew beside the old connection costs little.
+            silence, seconds = line.silence, now - line.silence.since
+            if limit == SHORTEST_SILENCE and silence.asked is not None and seconds > 3 * limit and not silence.quiet:
+                self._reopen(f"{line.instrument} has been silent for {seconds:.0f} s")
         # The liveliest first: when the whole connection is dead, one answer is enough. The others wait for their turn.
         for limit, line in sorted(due, key=lambda each: each[0])[: QUESTIONS_AT_ONCE - self._asking]:
             line.silence.ask(now, limit)
@@ -442,7 +468,7 @@ class Channel:
         return known + [_refused(each, why) for each, why in refused.items() if each not in recorded]
 
     def _line_health(self, line: Line, *, venue: VenueHealth, now: float) -> SymbolHealth:
-        repairing = self.repairs.running(line.instrument)
+        repairing, age = self.repairs.running(line.instrument), line.pulse.age(now)
         state = _state(line, venue, now, repairing)
         messages = {"refused": venue.status.refused.get(line.instrument, ""), "disconnected": venue.message}
         return SymbolHealth(
@@ -450,8 +476,8 @@ class Channel:
             state=state,
             last_price=line.price,
             last_time_ms=line.time_ms,
-            age_seconds=line.pulse.age(now),
-            lag_ms=line.lag_ms if line.received else None,
+            age_seconds=age,
+            lag_ms=line.lag_ms if age is not None and age <= LIVE_SECONDS else None,
             trades_per_second=line.pulse.rate(now),
             received=line.received,
             repairing=repairing,

@@ -49,9 +49,14 @@ class VenueClock:
         elapsed_ms = (self._monotonic() - self._said_at) * 1000
         return max(self._clock() - self.skew_ms, self._said_ms + round(elapsed_ms))
 
-    def measure(self, venue_ms: int, seconds: float) -> None:
-        """Take the venue's time out of an answer that has just come, `seconds` after it was asked for."""
-        self._set(venue_ms, seconds / 2)
+    def measure(self, venue_ms: int, seconds: float, *, error_ms: int = 0) -> None:
+        """Take the venue's time out of an answer that has just come, `seconds` after it was asked for.
+
+        A difference that may be due to the way of the answer, or to what the venue rounds, is none.
+        """
+        here_ms = self._clock() - seconds * 500
+        certain = abs(here_ms - venue_ms) > error_ms + seconds * 500
+        self._set(venue_ms if certain else round(here_ms), seconds / 2)
         self._measured = True
 
     def note_date(self, text: str) -> None:

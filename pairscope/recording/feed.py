@@ -96,8 +96,10 @@ class Feed(Protocol):
     async def earliest(self, instrument: Instrument) -> tuple[int, int] | None:
         """Return id and time of the trade to begin with when nothing is stored yet, or None for "from now on"."""
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         """Return id and time of the newest trade, so that what came before it is fetched at once; None: not known.
+
+        What is `urgent` goes before repairs and other requests that can wait.
 
         Raises:
             VenueError: when the venue does not answer.

@@ -12,6 +12,9 @@ LIVE_SECONDS = 5.0
 
 RATE_SECONDS = 60
 
+UNUSUAL = 20
+"""So many times the mean pause between trades is unusual (e^-20 if they are Poisson)."""
+
 SymbolState = Literal["waiting", "live", "quiet", "stale", "repairing", "disconnected", "refused"]
 """`waiting`: no trade yet; `quiet`: none for a while, but that is not unusual, or the venue says that there was none;
 `stale`: unusually long; `repairing`: fresh, but trades before are being fetched; `refused`: the venue trades it not."""
@@ -67,6 +70,10 @@ class FeedHealth:
     """Streamed trades that the store had no room for or could not write; they became gaps."""
     gaps_filled: int
     """Gaps whose trades are all stored now; not those that were closed with a reason."""
+    gaps_open: int
+    """Of the store's ledger, all symbols together; a moment old."""
+    gaps_abandoned: int
+    """Gaps whose trades cannot be had; the ledger says why, and candles stand in for them."""
     reconnects: int
     queue: int
     """Trades received that are not handed to the store yet."""
@@ -104,8 +111,8 @@ class Pulse:
         return None if self.seen is None else now - self.seen
 
     def is_unusual(self, now: float) -> bool:
-        """Judge silence by the symbol's own pace: twenty times the mean pause is unusual (e^-20 if trades are Poisson).
+        """Judge silence by the symbol's own pace.
 
         Over a whole minute also at the start, when a burst would make a slow symbol look like a fast one.
         """
-        return self.seen is not None and (now - self.seen) * self.recent(self.seen) / RATE_SECONDS > 20
+        return self.seen is not None and (now - self.seen) * self.recent(self.seen) / RATE_SECONDS > UNUSUAL

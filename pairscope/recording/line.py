@@ -8,7 +8,7 @@ from pairscope.recording.health import Pulse
 from pairscope.recording.watch import Silence
 
 LONGEST_JUMP = 100_000
-"""An id so much higher than the last may be damaged; the next trades must confirm it."""
+"""An id so far from the last may be damaged; the next trades must confirm it."""
 
 STEEPEST = 2.0
 """A price that many times the last one, or that part of it, may be damaged."""
@@ -37,6 +37,8 @@ class Taken(NamedTuple):
     sound: list[Tick]
     holes: list[Hole]
     rejects: list[Reject]
+    fresh: int
+    """Trades that are newer than all before; the others are late, or came once more, and are no sign of life."""
 
 
 class Line:
@@ -55,8 +57,12 @@ class Line:
         self.received = 0
         self.pulse = Pulse(begun)
         self.silence = Silence(begun)
-        self._doubted: Tick | None = None
-        self._doubts = 0
+        self.has_history = False
+        """Whether candles of before were asked for."""
+        self._from_the_archive = False
+        """Whether the mark is what the venue's archive said; the stream knows better."""
+        self._doubted: list[Tick] = []
+        """Trades in a row that are not believed, but agree with one another."""
 
     def take(self, ticks: Sequence[Tick], *, now: float, now_ms: int, latest_ms: int) -> Taken:
         """Audit trades in the order in which they came.
@@ -67,20 +73,25 @@ class Line:
             now_ms: the venue's time.
             latest_ms: no honest trade is later.
         """
-        taken = Taken([], [], [])
+        sound: list[Tick] = []
+        holes: list[Hole] = []
+        rejects: list[Reject] = []
+        fresh = 0
         for tick in ticks:
             wrong = flaw(tick, latest_ms=latest_ms) or self._doubt(tick)
             if wrong:
-                taken.rejects.append(Reject(tick.venue, tick.symbol, wrong, repr(tick)))
+                rejects.append(Reject(tick.venue, tick.symbol, wrong, repr(tick)))
                 continue
-            taken.sound.append(tick)
+            sound.append(tick)
+            before = self.mark
             if hole := self._step(tick):
-                taken.holes.append(hole)
-        if taken.sound:
-            self.lag_ms = now_ms - taken.sound[-1].time_ms
-            self.received += len(taken.sound)
-            self.pulse.beat(now, len(taken.sound))
-        return taken
+                holes.append(hole)
+            fresh += self.mark is not before or not self.contiguous
+        self.received += len(sound)
+        if fresh:
+            self.lag_ms = now_ms - sound[-1].time_ms
+            self.pulse.beat(now, fresh)
+        return Taken(sound, _left(holes, sound), rejects, fresh)
 
     def interrupt(self, cause: str) -> None:
         """Note why a hole before the next trade would be there, unless that is known."""
@@ -92,15 +103,21 @@ class Line:
         mark = self.mark
         if mark is None or last_id <= mark.last_id:
             return None
-        self.mark = Mark(last_id, last_ms, cause)
+        self.mark, self._from_the_archive = Mark(last_id, last_ms, cause), True
         return Hole(self.instrument, mark.last_id + 1, last_id, mark.last_ms, last_ms, mark.cause)
+
+    def begin_at(self, last_id: int, last_ms: int) -> None:
+        """Begin after a trade that the venue says exists: what comes later and is not streamed was missed."""
+        self.mark, self._from_the_archive = Mark(last_id, last_ms, MISSED), True
 
     def _step(self, tick: Tick) -> Hole | None:
         """Move on to a trade; return the hole before it, if there is one."""
         mark = self.mark
+        if mark is not None and self._from_the_archive and abs(tick.trade_id - mark.last_id) > LONGEST_JUMP:
+            mark = None  # the archive's answer was about something else
         if mark is not None and tick.trade_id <= mark.last_id:
             return None
-        self.mark = Mark(tick.trade_id, tick.time_ms, MISSED)
+        self.mark, self._from_the_archive = Mark(tick.trade_id, tick.time_ms, MISSED), False
         self.price, self.time_ms = tick.price, tick.time_ms
         if mark is None or tick.trade_id == mark.last_id + 1 or not self.contiguous:
             return None
@@ -115,16 +132,30 @@ class Line:
         if self.mark is None or self.price is None or not self.contiguous:
             return None
         why = _unlike(tick, self.price, self.mark.last_id, self.mark.last_ms)
-        if why is None:
-            self._doubts = 0
+        if why is None or (why is UNLIKELY_ID and self._from_the_archive):
+            self._doubted.clear()
             return None
-        before = self._doubted
-        agrees = self._doubts and before and _unlike(tick, before.price, before.trade_id, before.time_ms) is None
-        self._doubted, self._doubts = tick, self._doubts + 1 if agrees else 1
-        if self._doubts < CONFIRMED_BY:
+        if self._doubted:
+            before = self._doubted[-1]
+            if _unlike(tick, before.price, before.trade_id, before.time_ms):
+                self._doubted.clear()
+        self._doubted.append(tick)
+        if len(self._doubted) < CONFIRMED_BY:
             return why
-        self._doubts = 0
+        first = self._doubted[0]
+        if first.trade_id <= self.mark.last_id:
+            # The ids began anew, or the first one of all was damaged: go on from here.
+            self.mark = Mark(first.trade_id - 1, first.time_ms, MISSED)
+        self._doubted.clear()
         return None
+
+
+def _left(holes: list[Hole], sound: Sequence[Tick]) -> list[Hole]:
+    """Return the holes that the trades of the same batch do not close themselves: they came in the wrong order."""
+    if not holes:
+        return holes
+    ids = {tick.trade_id for tick in sound}
+    return [hole for hole in holes if not all(map(ids.__contains__, range(hole.first_id, hole.last_id + 1)))]
 
 
 def is_steep(price: float, last: float) -> bool:
@@ -136,7 +167,7 @@ def _unlike(tick: Tick, price: float, last_id: int, last_ms: int) -> str | None:
     """Return in what a trade differs from what came before it, if it does so much that it may be damaged."""
     if not price / STEEPEST < tick.price < price * STEEPEST:
         return UNLIKELY_PRICE
-    if tick.trade_id > last_id + LONGEST_JUMP:
+    if abs(tick.trade_id - last_id) > LONGEST_JUMP:
         return UNLIKELY_ID
     if tick.trade_id > last_id and tick.time_ms < last_ms - MINUTE:
         return UNLIKELY_TIME

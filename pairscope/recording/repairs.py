@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from market import MAX_ID, Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName, flaw
@@ -27,9 +28,12 @@ EXPIRED = "older than what the store keeps"
 NO_SUCH_TRADES = "the venue has no such trades"
 
 
-def inside(part: Gap | Hole, whole: Gap | Hole) -> bool:
-    """Tell whether one gap lies within another."""
-    return part.instrument == whole.instrument and whole.first_id <= part.first_id and part.last_id <= whole.last_id
+Range = tuple[Instrument, int, int]
+
+
+def range_of(gap: Gap | Hole) -> Range:
+    """Return what ids of which instrument a gap is of."""
+    return gap.instrument, gap.first_id, gap.last_id
 
 
 class Repairs:
@@ -66,16 +70,23 @@ class Repairs:
         self._on_abandoned = on_abandoned
         self._slots = asyncio.Semaphore(REPAIRS_AT_ONCE)
         self._failures: Counter[tuple[str, str, int]] = Counter()
-        self._doubts: Counter[int] = Counter()
+        self._doubts: Counter[Range] = Counter()
+        self._ranges: set[Range] = set()
         self.tasks: dict[asyncio.Task[None], Gap | Hole] = {}
         self.filled = 0
 
     def begin(self, gap: Gap | Hole, *, after: float = 0.0) -> None:
         """Fill a gap that the ledger has, unless that is being done already; `after` some seconds."""
-        if not any(inside(gap, other) for other in self.tasks.values()):
+        if range_of(gap) not in self._ranges:
             task = asyncio.get_running_loop().create_task(self._repair(gap, after))
             self.tasks[task] = gap
-            task.add_done_callback(self.tasks.pop)
+            self._ranges.add(range_of(gap))
+            task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        gap = self.tasks.pop(task)
+        self._ranges.discard(range_of(gap))
+        self._doubts.pop(range_of(gap), None)
 
     def running(self, instrument: Instrument) -> int:
         """Return how many gaps of an instrument are being filled, or wait for their turn."""
@@ -90,21 +101,23 @@ class Repairs:
     async def _repair(self, gap: Gap | Hole, after: float) -> None:
         """Fill one gap, as often as it takes; what the venue does not have is closed with the reason."""
         await asyncio.sleep(after)
-        for pause in pauses():
+        waits, left = pauses(), gap.last_id - gap.first_id + 1
+        while True:
             try:
                 async with self._slots:
-                    await self._fill(gap)
+                    return await self._fill(gap)
             except Exception as error:
                 log.warning(
                     "ids %d to %d of %s are not filled yet: %s", gap.first_id, gap.last_id, gap.instrument, error
                 )
-                await asyncio.sleep(pause)  # without a slot: others can use it
-            else:
-                return
+            with suppress(Exception):  # the store is as much in trouble as before
+                before, left = left, sum(part.last_id - part.first_id + 1 for part in await self._parts(gap, "open"))
+                waits = pauses() if left < before else waits
+            await asyncio.sleep(next(waits))  # without a slot: others can use it
 
     async def _fill(self, gap: Gap | Hole) -> None:
         while parts := await self._parts(gap, "open"):
-            await self._refill(parts[-1])
+            await self._refill(parts[-1], range_of(gap))
         # Read in the ledger, because trades that came late, or a deletion, end a gap too.
         if {part.state for part in await self._parts(gap)} == {"filled"}:
             self.filled += 1
@@ -112,12 +125,12 @@ class Repairs:
     async def _parts(self, gap: Gap | Hole, state: GapState | None = None) -> list[Gap]:
         """Return what the ledger has inside a range: a refill can split a gap."""
         try:
-            known = await asyncio.to_thread(self._store.gaps, gap.instrument, state=state)
+            ids = (gap.first_id, gap.last_id)
+            return list(await asyncio.to_thread(self._store.gaps, gap.instrument, state=state, ids=ids))
         except UnknownName:  # the symbol was deleted
             return []
-        return [part for part in known if inside(part, gap)]
 
-    async def _refill(self, gap: Gap) -> None:
+    async def _refill(self, gap: Gap, whole: Range) -> None:
         """Fetch and store what the venue has of one open gap, and close the rest."""
         lost = None
         newest, too_large = self._allowed(gap)
@@ -125,7 +138,7 @@ class Repairs:
             async for piece in self._feed.refill(newest):
                 if not await self._parts(gap, "open"):
                     return  # the symbol was deleted: its trades must not come back
-                self._doubt(piece, newest)
+                self._doubt(piece, newest, whole)
                 sound = self._intake.screen_refill(piece, newest, now_ms=self._now_ms())
                 lost = await self._store_piece(sound) or (REFUSED if len(sound) < len(piece) else lost)
         except Unfillable as error:
@@ -135,7 +148,7 @@ class Repairs:
         # One commit has room for all.
         await asyncio.gather(*map(self._close, parts, reasons))
 
-    def _doubt(self, piece: Sequence[Tick], gap: Gap) -> None:
+    def _doubt(self, piece: Sequence[Tick], gap: Gap, whole: Range) -> None:
         """Believe prices far from the last one only when the venue repeats them: the page may be another symbol's.
 
         Raises:
@@ -145,10 +158,9 @@ class Repairs:
         prices = [tick.price for tick in piece if flaw(tick, latest_ms=MAX_ID) is None]
         if last is None or not any(is_steep(price, last) for price in prices):
             return
-        self._doubts[gap.key] += 1
-        if self._doubts[gap.key] < TRIES_OF_A_TRADE:
+        self._doubts[whole] += 1
+        if self._doubts[whole] < TRIES_OF_A_TRADE:
             raise VenueError("the venue's prices are far from the last one; they are asked for once more")
-        del self._doubts[gap.key]
 
     def _allowed(self, gap: Gap) -> tuple[Gap, str]:
         """Return what of a gap is fetched, and why the rest of it is not."""

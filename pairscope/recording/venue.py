@@ -84,6 +84,8 @@ class Venue(Protocol):
     order: Literal["up", "down"]
     """Whether a page holds the trades after the span's first id, or those before its last."""
     candle_lengths: tuple[Timeframe, ...]
+    clock_error_ms: int
+    """How wrong `read_time` may be: what the venue rounds."""
 
     # ---- the stream
 

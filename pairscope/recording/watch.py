@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pairscope.recording.health import RATE_SECONDS, Pulse
+from pairscope.recording.health import RATE_SECONDS, UNUSUAL, Pulse
 
-SHORTEST_SILENCE = 3.5
+SHORTEST_SILENCE = 2.5
 """A stream whose trades usually come faster is asked about after this, so that a dead one is noticed within 5 s."""
 
 LONGEST_SILENCE = 30.0
@@ -12,9 +12,6 @@ LONGEST_SILENCE = 30.0
 
 FIRST_TRADE = 10.0
 """A new connection must have brought a first trade by then, or the venue is asked whether there was one."""
-
-UNUSUAL = 20
-"""So many times the mean pause between trades is unusual (e^-20 if they are Poisson)."""
 
 ASK_AT_MOST_EVERY = 300.0
 """Seconds between questions about a symbol of which the venue keeps saying that nothing happened."""

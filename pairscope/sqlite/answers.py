@@ -21,6 +21,7 @@ class SymbolCheck:
     first_id: int | None
     last_id: int | None
     open_gaps: int
+    abandoned_gaps: int
     coverage: Coverage
 
 

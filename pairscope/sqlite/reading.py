@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market import (
+    MAX_ID,
     MINUTE,
     SECOND,
     Bars,
@@ -45,12 +47,14 @@ ID_RANGE = """
 TICKS = """
     SELECT trade_id, time, price, qty, buy FROM ticks
     WHERE symbol = ? AND trade_id BETWEEN ? AND ? AND time >= ? AND time < ? ORDER BY time, trade_id"""
-GAPS = """
+_GAP = """
     SELECT gaps.key, venue, symbols.symbol, first_id, last_id, start, "end", opened, state, cause,
         filled, closed, reason
-    FROM gaps JOIN symbols ON symbols.key = gaps.symbol
-    WHERE (:symbol IS NULL OR gaps.symbol = :symbol) AND (:state IS NULL OR state = :state)
-    ORDER BY start, gaps.key"""
+    FROM gaps JOIN symbols ON symbols.key = gaps.symbol"""
+ANY_GAPS = f"{_GAP} WHERE (:state IS NULL OR state = :state) ORDER BY start, gaps.key"
+SYMBOL_GAPS = f"""{_GAP} WHERE gaps.symbol = :symbol AND first_id BETWEEN :first AND :last AND last_id <= :last
+    AND (:state IS NULL OR state = :state) ORDER BY start, gaps.key"""
+ONE_GAP = f"{_GAP} WHERE gaps.key = ?"
 
 SIDES: dict[int | None, Side | None] = {1: "buy", 0: "sell", None: None}
 
@@ -180,22 +184,33 @@ def next_traded(db: sqlite3.Connection, key: int, time: int) -> int:
     return FOREVER if found is None else max(time, int(found))
 
 
-def read_gaps(db: sqlite3.Connection, key: int | None, state: str | None) -> tuple[Gap, ...]:
-    """Read the ledger of gaps."""
-    return tuple(
-        Gap(
-            key=row[0],
-            instrument=Instrument(row[1], row[2]),
-            first_id=row[3],
-            last_id=row[4],
-            start_ms=row[5],
-            end_ms=row[6],
-            opened_ms=row[7],
-            state=row[8],
-            cause=row[9],
-            filled=row[10],
-            closed_ms=row[11],
-            reason=row[12],
-        )
-        for row in db.execute(GAPS, {"symbol": key, "state": state})
+def read_gaps(
+    db: sqlite3.Connection, key: int | None, state: str | None, ids: tuple[int, int] | None = None
+) -> tuple[Gap, ...]:
+    """Read the ledger of gaps; of one symbol also those alone that lie between two ids."""
+    first, last = ids or (0, MAX_ID)
+    asked = {"symbol": key, "state": state, "first": first, "last": last}
+    return tuple(map(_gap, db.execute(ANY_GAPS if key is None else SYMBOL_GAPS, asked)))
+
+
+def read_gap(db: sqlite3.Connection, key: int) -> Gap | None:
+    """Read one gap."""
+    row = db.execute(ONE_GAP, (key,)).fetchone()
+    return None if row is None else _gap(row)
+
+
+def _gap(row: Sequence[Any]) -> Gap:
+    return Gap(
+        key=row[0],
+        instrument=Instrument(row[1], row[2]),
+        first_id=row[3],
+        last_id=row[4],
+        start_ms=row[5],
+        end_ms=row[6],
+        opened_ms=row[7],
+        state=row[8],
+        cause=row[9],
+        filled=row[10],
+        closed_ms=row[11],
+        reason=row[12],
     )

@@ -137,11 +137,16 @@ DROP TABLE klines;
 ALTER TABLE candles RENAME TO klines;
 """
 
+GAPS_BY_ID = """
+CREATE INDEX gaps_by_id ON gaps (symbol, first_id);
+"""
+
 MIGRATIONS = (
     Migration("ticks and bars", TICKS_AND_BARS),
     Migration("ledgers of gaps, rejects and runs", LEDGERS),
     Migration("klines", KLINES),
     Migration("klines of which the turnover is not known", TURNOVER_UNKNOWN),
+    Migration("gaps by id", GAPS_BY_ID),
 )
 OURS = {"symbols", "ticks", "bars_1s", "bars_1m"}
 """A database with all of these tables is a store; one that lacks some is another program's."""

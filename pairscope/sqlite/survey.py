@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from market import Coverage, Instrument, Tick
+from market import Coverage, GapState, Instrument, Tick
 from pairscope.sqlite.reading import SIDES, extent, unrecorded
 
 # CROSS keeps the order: one look-up a symbol, where a scan of all trades would take seconds.
@@ -44,6 +44,11 @@ def highest_ids(db: sqlite3.Connection) -> dict[Instrument, tuple[int, int]]:
     """Return id and time of the trade with the highest id of each instrument that has trades."""
     rows = db.execute(HIGHEST_IDS)
     return {Instrument(venue, symbol): (trade_id, time) for venue, symbol, trade_id, time in rows}
+
+
+def count_gaps(db: sqlite3.Connection) -> dict[GapState, int]:
+    """Return how many gaps there are in each state."""
+    return dict(db.execute("SELECT state, count(*) FROM gaps GROUP BY state"))
 
 
 def tick_totals(db: sqlite3.Connection, key: int) -> tuple[int, int | None, int | None, int | None, int | None]:

@@ -214,8 +214,10 @@ class Upkeep:
             expired += len(rows) - len(kept)
             duplicates += len(kept) - len(fresh) - len(clashes)
             conflicts += clashes
+            if book.gaps:  # also by trades that are stored already: the gap was opened over them by mistake
+                _fill_gaps(db, book, sorted(kept, key=_ID), now)
             if fresh:
-                _add(db, book, fresh, now)
+                _add(db, book, fresh)
         return Appended(stored, duplicates, len(conflicts), expired), conflicts
 
     def open_gap(self, db: sqlite3.Connection, hole: Hole, now: int) -> int:
@@ -299,10 +301,8 @@ def _new_rows(db: sqlite3.Connection, book: Book, rows: list[Row]) -> tuple[list
     return sorted(unique.values(), key=_ID), conflicts
 
 
-def _add(db: sqlite3.Connection, book: Book, rows: list[Row], now: int) -> None:
+def _add(db: sqlite3.Connection, book: Book, rows: list[Row]) -> None:
     _insert_ticks(db, rows)
-    if book.gaps:
-        _fill_gaps(db, book, rows, now)
     book.last_id = max(book.last_id, rows[-1][1])
     rows = sorted(rows, key=_TIME)  # stable: trades of one millisecond stay in the order of their ids
     first = rows[0][2] - rows[0][2] % SECOND
@@ -405,7 +405,7 @@ def minute_rows(key: int, seconds: Sequence[Sequence[Any]]) -> list[tuple[object
 def _fill_gaps(db: sqlite3.Connection, book: Book, rows: list[Row], now: int) -> None:
     """Take stored trades, by ascending id, out of the gaps that they lie in."""
     last_id = max(gap.last_id for gap in book.gaps.values())
-    ids = [(row[1], row[2]) for row in rows if row[1] <= last_id]
+    ids = list(dict.fromkeys((row[1], row[2]) for row in rows if row[1] <= last_id))
     for key, gap in list(book.gaps.items()):
         filled = [pair for pair in ids if gap.first_id <= pair[0] <= gap.last_id]
         if filled:

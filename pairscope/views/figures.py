@@ -9,7 +9,7 @@ import streamlit as st
 from ingest import LIVE_SECONDS
 from market import Bars
 from pairscope.charts import price_decimals
-from pairscope.views.states import age_text
+from pairscope.views.states import age_text, percent_text
 
 QUOTES = ("FDUSD", "USDT", "USDC", "TUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB")
 """What a symbol without a separator may end in: BTCUSDT is priced in USDT."""
@@ -57,16 +57,19 @@ def figures_of(bars: Bars | None, units: Units, *, age_seconds: float | None = 0
     if bars is None or not len(bars):
         names = (f"Last, {price}", "Change", f"High, {price}", f"Low, {price}", f"Volume, {amount}", "Trades")
         return [Figure(name, "–", "no trade yet", "It comes with the first trade in the time shown.") for name in names]
+    return [*_price_figures(bars, price, age_seconds), *_amount_figures(bars, amount)]
+
+
+def _price_figures(bars: Bars, price: str, age_seconds: float | None) -> list[Figure]:
     digits, shown = price_decimals(bars.close), f"{len(bars):,} bars shown"
     first, last, high, low = float(bars.open[0]), float(bars.close[-1]), float(bars.high.max()), float(bars.low.min())
-    count, seconds = int(bars.trades.sum()), (int(bars.time[-1] - bars.time[0]) + bars.timeframe.ms) / 1000
-    volume, bought = float(bars.volume.sum()), float(bars.buy_volume.sum() / bars.volume.sum())
+    moved = f"{last - first:+,.{digits}f}" if round(last - first, digits) else f"{0:.{digits}f}"
     return [
         _last_figure(f"Last, {price}", f"{last:,.{digits}f}", last / float(bars.open[-1]) - 1, age_seconds),
         Figure(
             "Change",
-            f"{last / first - 1:+.2%}",
-            f"{last - first:+,.{digits}f} {price}",
+            percent_text(last / first - 1),
+            f"{moved} {price}",
             f"From the first to the last price of the {shown}.",
         ),
         Figure(
@@ -81,6 +84,14 @@ def figures_of(bars: Bars | None, units: Units, *, age_seconds: float | None = 0
             f"{1 - low / last:.2%} below",
             f"The lowest price of the {shown}, and how far it is below the last one.",
         ),
+    ]
+
+
+def _amount_figures(bars: Bars, amount: str) -> list[Figure]:
+    shown, count = f"{len(bars):,} bars shown", int(bars.trades.sum())
+    seconds = (int(bars.time[-1] - bars.time[0]) + bars.timeframe.ms) / 1000
+    volume, bought = float(bars.volume.sum()), float(bars.buy_volume.sum() / bars.volume.sum())
+    return [
         Figure(
             f"Volume, {amount}",
             f"{volume:,.4g}" if volume < 10_000 else f"{volume:,.0f}",
@@ -105,7 +116,7 @@ def _last_figure(name: str, value: str, change: float, age_seconds: float | None
         meaning = f"The price of the last trade, which is older than {LIVE_SECONDS:g} s: it may have moved since."
         return Figure(name, f"({value})", f"{age_text(age_seconds)} ago", meaning, aged=True)
     meaning = "The price of the last trade; below, its change since the bar opened."
-    return Figure(name, value, f"{change:+.2%} in this bar", meaning)
+    return Figure(name, value, f"{percent_text(change)} in this bar", meaning)
 
 
 def show_cards(figures: Sequence[Figure]) -> None:

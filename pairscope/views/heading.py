@@ -7,9 +7,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from ingest import LIVE_SECONDS, SymbolHealth
-from market import DAY, Instrument, Label, Tick, UnknownName
+from market import DAY, MINUTE, Coverage, Instrument, Label, Tick, UnknownName
 from pairscope.runtime import Runtime
-from pairscope.views.states import age_text, look_of
+from pairscope.views.states import age_text, look_of, steady
+
+WHOLE = 0.999
+"""A larger share of a time counts as all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +54,35 @@ def show_heading(instrument: Instrument, label: Label, pulse: Pulse, *, paused: 
         f"{pulse.state.upper()}{age}",
         icon=None if stored else ":material/sensors:",
         color=look_of(pulse.state).colour,
-        help=pulse.message or look_of(pulse.state).meaning,
+        help=steady(pulse.message) or look_of(pulse.state).meaning,
     )
 
 
 def show_coverage(runtime: Runtime, instrument: Instrument, now: int) -> None:
-    """Show how much of the last day is recorded."""
+    """Show how much of the last day is recorded, or of the time since recording began where that is shorter."""
     try:
-        share = runtime.reader.coverage(instrument, now - DAY).share
+        shown = runtime.reader.coverage(instrument, now - DAY)
+        if shown.share <= WHOLE:
+            since = runtime.reader.coverage(instrument)
+            shown = since if since.start_ms > now - DAY else shown
     except UnknownName:
         return
+    if shown.end_ms <= shown.start_ms:
+        return  # no trade, or none within the day
     st.badge(
-        f"24 h coverage {share:.0%}",
-        color="blue" if share > 0.999 else "gray",
-        help="How much of the last 24 hours is recorded without a gap; less where recording began later.",
+        coverage_text(shown),
+        color="blue" if shown.share > WHOLE else "gray",
+        help="How much is recorded without a gap: of the last 24 hours, or since the first trade where that is later.",
     )
+
+
+def coverage_text(coverage: Coverage) -> str:
+    """Write how much of a time is recorded: 24 h coverage 98%, or 10 min recorded, whole."""
+    length = coverage.end_ms - coverage.start_ms
+    if length >= DAY - MINUTE:  # up to the last trade, which may be a little ago
+        return f"24 h coverage {coverage.share:.0%}"
+    text = age_text(length / 1000)
+    return f"{text} recorded, whole" if coverage.share > WHOLE else f"coverage {coverage.share:.0%} of {text}"
 
 
 def clock_text(now: int, zone: str | None) -> str:

@@ -1,76 +1,33 @@
 """The market: one symbol's candles, all symbols at a glance, and how the recording does."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import streamlit as st
 
-from market import Bars, Instrument, Label, Timeframe, UnknownName
+from market import Bars, Instrument, Label, UnknownName
 from pairscope.charts import blank, candles
 from pairscope.live_chart import live_chart
 from pairscope.runtime import Health, Runtime, now_ms
+from pairscope.views.choices import Choice, show_sidebar, unknown_symbol
 from pairscope.views.figures import Units, figures_of, show_cards, units_of
 from pairscope.views.heading import Pulse, clock_text, pulse_of, show_coverage, show_heading
 from pairscope.views.recording import show_recording
-from pairscope.views.symbols import short_names, show_symbols
+from pairscope.views.states import steady
+from pairscope.views.symbols import show_symbols
 from pairscope.views.venues import show_venues
-
-TIMEFRAMES = ("1s", "5s", "15s", "1m", "5m", "15m", "1h")
-REFRESH = {"0.5 s": 0.5, "1 s": 1.0, "2 s": 2.0, "5 s": 5.0, "paused": None}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the sidebar asks for."""
-
-    instrument: Instrument
-    timeframe: Timeframe
-    shown: int
 
 
 def render(runtime: Runtime) -> None:
     """Show the page; its live part refreshes by itself."""
     names = _instruments(runtime)
     with st.sidebar:
-        choice, pause = _sidebar(names)
+        choice, pause = show_sidebar(names, runtime.settings.venue)
+    if said := unknown_symbol():
+        st.warning(said, icon=":material/search_off:")
     st.fragment(_live, run_every=pause)(runtime, choice, paused=pause is None)
 
 
 def _instruments(runtime: Runtime) -> list[Instrument]:
     streamed = [each.instrument for each in feed.symbols] if (feed := runtime.health().feed) else []
     return list(dict.fromkeys([*streamed, *runtime.reader.instruments()]))
-
-
-def _sidebar(names: Sequence[Instrument]) -> tuple[Choice | None, float | None]:
-    st.subheader("Pairscope", anchor=False)
-    chosen = None
-    if names:
-        by_text = {text: name for name, text in short_names(names).items()}
-        text = st.selectbox("Symbol", by_text, key="symbol", bind="query-params")
-        bars = st.segmented_control(
-            "Bars",
-            TIMEFRAMES,
-            default="5s",
-            required=True,
-            key="bars",
-            bind="query-params",
-            help="The length of a bar.",
-        )
-        shown = st.slider(
-            "Bars shown",
-            60,
-            1_500,
-            300,
-            step=60,
-            key="shown",
-            bind="query-params",
-            help="How many bars back the chart and the figures reach.",
-        )
-        chosen = Choice(by_text[text], Timeframe.parse(bars), shown)
-    refresh = st.select_slider(
-        "Refresh every", REFRESH, value="1 s", key="refresh", help="Recording goes on while the page is paused."
-    )
-    return chosen, REFRESH[refresh]
 
 
 def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> None:
@@ -88,7 +45,8 @@ def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> N
         show_coverage(runtime, choice.instrument, now)
         st.space("stretch")
         st.caption(clock_text(now, st.context.timezone), width="content")
-    show_cards(figures_of(bars, units, age_seconds=pulse.age_seconds))
+    if not is_refused(bars, pulse):
+        show_cards(figures_of(bars, units, age_seconds=pulse.age_seconds))
     _chart(choice, bars, label, units, pulse)
     left, right = st.columns([3, 2])
     with left:
@@ -116,8 +74,13 @@ def _nothing_yet(runtime: Runtime) -> None:
 
 def _show_warnings(health: Health, *, empty: bool) -> None:
     """Show what a person should know; with nothing stored yet, also what to do without a network."""
-    for warning in health.warnings:
+    said = [steady(each) for each in health.warnings]
+    for warning in said[:1]:
         st.warning(warning, icon=":material/warning:")
+    if more := said[1:]:
+        with st.expander(f"{len(more)} more", icon=":material/warning:"):
+            for warning in more:
+                st.warning(warning)
     if empty and health.feed and health.feed.state in ("disconnected", "refused", "failing"):
         text = f"Recording begins by itself when the venue answers. Is there no network? {WITHOUT_NETWORK}"
         st.info(text, icon=":material/info:")
@@ -133,7 +96,9 @@ def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:
 
 def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units, pulse: Pulse) -> None:
     theme = st.context.theme.type or "dark"
-    if bars is None:
+    if is_refused(bars, pulse):
+        figure = blank(f"{choice.instrument.symbol} is not recorded", pulse.message, theme=theme)
+    elif bars is None:
         title = f"No trade of {choice.instrument.symbol} yet"
         figure = blank(title, AWAITED.get(pulse.state, "The chart begins with the first one."), theme=theme)
     else:
@@ -142,8 +107,12 @@ def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units, pulse:
     live_chart(figure, key="candles", height=460)
 
 
+def is_refused(bars: Bars | None, pulse: Pulse) -> bool:
+    """Tell whether there is nothing to show of a symbol, and nothing to wait for."""
+    return pulse.state == "refused" and not (bars is not None and len(bars))
+
+
 AWAITED = {
-    "refused": "Its venue does not have it: choose another symbol.",
     "disconnected": "Its venue is not reached; the chart begins when it is.",
 }
 """What is said in place of a chart, by the symbol's state."""

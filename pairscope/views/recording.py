@@ -8,6 +8,7 @@ import streamlit as st
 from ingest import FeedHealth
 from pairscope.logs import log_tail
 from pairscope.runtime import Health, Runtime
+from pairscope.views.states import counted, steady
 from store import StoreStatus
 
 
@@ -32,8 +33,9 @@ def show_lines(lines: Mapping[str, str], meanings: Mapping[str, str]) -> None:
 MEANINGS = {
     "State": "Where the trades come from, and how the stream does.",
     "Trades": "Since this process began, those of refilled gaps included.",
-    "Refused": "Duplicates were stored before; rejected ones cannot be, and the ledger of rejects says why.",
-    "Gaps": "Trades missed while away: holes in the ids that were refilled, or are being so now.",
+    "Rejected": "Duplicates were stored before; rejected ones cannot be, and the ledger of rejects says why.",
+    "Gaps": "Holes in the ids of trades: filled by this process, being so now; in the ledger: open, given up.",
+    "Link": "Connections that were lost, at all venues.",
     "Loop": "How late the thread that takes trades in was woken up: it must never be held up.",
     "Queue": "Trades in memory on their way to the disk, and how long the last write took.",
     "Disk": "The store's file, its journal, and what the disk has left.",
@@ -50,17 +52,25 @@ def _recording_lines(runtime: Runtime, health: Health) -> dict[str, str]:
 
 
 def _feed_lines(feed: FeedHealth, conflicts: int) -> dict[str, str]:
-    rejected, repairing = sum(feed.rejected.values()), sum(each.repairing for each in feed.symbols)
+    rejected = sum(feed.rejected.values())
     dropped = f" · {feed.dropped:,} dropped" if feed.dropped else ""
     clashes = f" · {conflicts:,} with a stored id and other values" if conflicts else ""
     return {
         "State": state_text(feed),
         "Trades": f"{feed.received:,} received · {feed.stored:,} stored{dropped}",
-        "Refused": f"{feed.duplicates:,} duplicates · {rejected:,} rejected{clashes}"
+        "Rejected": f"{counted(feed.duplicates, 'duplicate')} · {rejected:,} rejected{clashes}"
         + "".join(f" · {why}" for why in feed.rejected),
-        "Gaps": f"{feed.gaps_filled:,} filled · {repairing:,} being filled · {feed.reconnects:,} reconnects",
+        "Gaps": gaps_text(feed),
+        "Link": counted(feed.reconnects, "reconnect"),
         "Loop": f"{feed.loop_lag_ms:,.0f} ms late at most, in the last minute",
     }
+
+
+def gaps_text(feed: FeedHealth) -> str:
+    """Write how many gaps were filled, are being so, are open in the ledger, and were given up."""
+    repairing = sum(each.repairing for each in feed.symbols)
+    abandoned = f" · {feed.gaps_abandoned:,} abandoned, see the ledger" if feed.gaps_abandoned else ""
+    return f"{feed.gaps_filled:,} filled · {repairing:,} being filled · {feed.gaps_open:,} open{abandoned}"
 
 
 def state_text(feed: FeedHealth) -> str:
@@ -68,7 +78,7 @@ def state_text(feed: FeedHealth) -> str:
     if len(feed.venues) > 1:
         streaming = sum(each.state == "streaming" for each in feed.venues)
         return f"{feed.label} · {streaming} of {len(feed.venues)} venues streaming"
-    return " · ".join(filter(None, (feed.label, feed.state, feed.message if feed.label != "LIVE" else "")))
+    return " · ".join(filter(None, (feed.label, feed.state, steady(feed.message) if feed.label != "LIVE" else "")))
 
 
 def _store_lines(store: StoreStatus) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The states of symbols and venues: their colour and what they mean, the same wherever they are shown."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,25 @@ def look_of(state: str, states: Mapping[str, Look] = SYMBOL_STATES) -> Look:
 def meanings(states: Mapping[str, Look] = SYMBOL_STATES) -> str:
     """Return what all states mean, as a list for a tooltip."""
     return "\n".join(f"- **{state}**: {look.meaning}" for state, look in states.items())
+
+
+_SOON = re.compile(r"trying again in 0\.\d+ s")
+
+
+def steady(message: str) -> str:
+    """Write that a venue is tried again "now" where less than a second is left, which on a page would stand still."""
+    return _SOON.sub("trying again now", message)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: 1 reconnect, 2 reconnects."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def percent_text(share: float) -> str:
+    """Write a change with its sign; one that rounds to zero gets a third digit, and a zero has no sign."""
+    text = f"{share:+.2%}" if abs(share) >= 0.000_05 else f"{share:+.3%}"
+    return text if abs(share) >= 0.000_005 else "0.00%"
 
 
 def age_text(seconds: float) -> str:

@@ -1,8 +1,7 @@
 """All symbols at a glance."""
 
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -21,11 +20,8 @@ SPARK_CHANGES_MS = 5 * SECOND
 """A line of an hour need not be drawn anew every second; with a hundred symbols that took most of a refresh."""
 
 
-def short_names(names: Iterable[Instrument]) -> dict[Instrument, str]:
-    """Return what to call instruments: by their symbol, with the venue where several have the same."""
-    listed = list(dict.fromkeys(names))
-    count = Counter(name.symbol for name in listed)
-    return {name: name.symbol if count[name.symbol] == 1 else str(name) for name in listed}
+RATED = frozenset({"live", "repairing", "quiet"})
+"""The states in which a pace of trades still says something."""
 
 
 def price_text(price: float, closes: Floats, *, fresh: bool) -> str:
@@ -43,19 +39,21 @@ def show_symbols(
 ) -> None:
     """Show each symbol's last price, last hour, and how its recording does."""
     st.markdown("**Symbols**")
-    names = short_names([*lines, *latest])
+    names = dict.fromkeys([*lines, *latest])
+    several = len({each.venue for each in names}) > 1
     rows = []
-    for instrument, name in names.items():
+    for instrument in names:
         line, tick, pulse = lines.get(instrument), latest.get(instrument), pulses[instrument]
         closes = _last_hour(runtime.reader, instrument, _sometimes(instrument, now))
         rows.append(
             {
-                "symbol": name,
+                "symbol": instrument.symbol,
+                **({"venue": instrument.venue} if several else {}),
                 "last price": price_text(tick.price, closes, fresh=pulse.is_fresh) if tick else None,
-                "last hour": closes.tolist(),
                 "state": [pulse.state],
                 "age, s": pulse.age_seconds,
-                "trades/s": line.trades_per_second if line and line.received else None,
+                "last hour": closes.tolist(),
+                "trades/s": line.trades_per_second if line and line.received and line.state in RATED else None,
                 "lag, ms": line.lag_ms if line else None,
             }
         )

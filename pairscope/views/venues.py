@@ -3,8 +3,9 @@
 import streamlit as st
 
 from ingest import FeedHealth, FeedStatus, VenueHealth
+from pairscope.runtime import NETWORK
 from pairscope.views.recording import show_lines
-from pairscope.views.states import VENUE_STATES, look_of
+from pairscope.views.states import VENUE_STATES, counted, look_of, steady
 
 MEANINGS = {
     "Link": "Connections that were lost, and those that were replaced in time, before the venue ends them.",
@@ -25,7 +26,8 @@ def show_venues(feed: FeedHealth) -> None:
     for venue in reached:
         with st.container(border=True, gap="xxsmall"):
             _show_head(venue)
-            show_lines(venue_lines(venue.status), MEANINGS)
+            words = NETWORK.get(venue.venue)
+            show_lines(venue_lines(venue.status, words.budget.seconds if words else None), MEANINGS)
 
 
 def _show_head(venue: VenueHealth) -> None:
@@ -34,16 +36,17 @@ def _show_head(venue: VenueHealth) -> None:
         st.text(venue.venue, width="content")
         st.badge(venue.state.upper(), color=look.colour, help=look.meaning)
     if venue.message:
-        st.text(venue.message)
+        st.text(steady(venue.message))
 
 
-def venue_lines(status: FeedStatus) -> dict[str, str]:
-    """Return the figures of a link, by name."""
+def venue_lines(status: FeedStatus, window_s: float | None = None) -> dict[str, str]:
+    """Return the figures of a link, by name; requests are counted over a window of so many seconds."""
     ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(status.ignored.items()))
     dropped = f" · {status.dropped:,} dropped" if status.dropped else ""
+    window = "" if window_s is None else f" in {window_s:g} s"
     lines = {
-        "Link": f"{status.reconnects:,} reconnects · {status.rotations:,} rotations",
-        "Requests": f"weight {status.weight_used:,} of {status.weight_allowed:,}",
+        "Link": f"{counted(status.reconnects, 'reconnect')} · {counted(status.rotations, 'rotation')}",
+        "Requests": f"weight {status.weight_used:,} of {status.weight_allowed:,}{window}",
         "Clock": skew_text(status.skew_ms),
         "Ignored": ignored or "none",
         "Queue": f"{status.queue:,} of {status.queue_limit:,}{dropped}",

@@ -313,6 +313,20 @@ class StoreContract:
         assert {gap.state for gap in store.gaps()} == {"filled"}
         assert store.coverage(BTC).share == 1.0
 
+    def test_a_gap_over_stored_trades_is_filled_by_them_when_they_come_again(self, store: Store) -> None:
+        ticks = [trade(n, T0 + n * 1_000) for n in range(1, 9)]
+        store.append(ticks).result()
+        store.append([], holes=[Hole(BTC, 3, 6, T0 + 2_000, T0 + 7_000, "by mistake")]).result()
+        assert store.append(ticks[1:7]).result().duplicates == 6
+        assert [gap.state for gap in store.gaps()] == ["filled"]
+
+    def test_gaps_between_two_ids_are_told_apart(self, store: Store) -> None:
+        holes = [Hole(BTC, n, n + 1, T0, T0 + 1, "x") for n in (10, 20, 30)]
+        store.append([trade(1, T0), trade(40, T0 + 1)], holes=holes).result()
+        assert [gap.first_id for gap in store.gaps(BTC, ids=(12, 31))] == [20, 30]
+        assert [gap.first_id for gap in store.gaps(BTC, ids=(12, 30))] == [20]
+        assert store.gap_counts() == {"open": 3}
+
     def test_trades_years_apart_are_found_without_walking_through_the_years(self, store: Store) -> None:
         ticks = [trade(1, T0 - 30 * 365 * 24 * HOUR), trade(2, T0)]
         store.append(ticks).result()

@@ -129,7 +129,7 @@ class Doubling(SqliteStore):
         self, symbol: str | Instrument, start: int | None = None, end: int | None = None
     ) -> Iterator[Sequence[Tick]]:
         for batch in super().ticks(symbol, start, end):
-            yield [*batch, batch[7]]
+            yield [*batch, *(tick for tick in batch if tick.trade_id % 1_000_000 == 8)]
 
 
 def test_a_trade_that_is_there_twice_is_found(ledger: Ledger, tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ class Words:
     by_id: bool = True
     order: Literal["up", "down"] = "up"
     candle_lengths: tuple[Timeframe, ...] = (Timeframe(MINUTE),)
+    clock_error_ms = 0
 
     def socket_path(self, symbols: Sequence[str]) -> str:
         return "/"

@@ -700,7 +700,16 @@ def test_a_venue_without_candles_is_asked_once() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("answer", [Answer(HTML), Answer(HTML, 500), Answer(b'{"msg": "Bad interval."}', 400)])
+def test_candles_that_the_venue_refuses_for_good_are_none() -> None:
+    async def run() -> None:
+        async with desk() as here:
+            here.venue.broken["/candles"] = [Answer(b'{"msg": "Bad interval."}', 400)]
+            assert await candles(here, T0 - HOUR, T0) == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("answer", [Answer(HTML), Answer(HTML, 500)])
 def test_candles_that_cannot_be_had_are_an_error(answer: Answer) -> None:
     async def run() -> None:
         async with desk() as here:

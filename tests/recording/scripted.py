@@ -54,7 +54,7 @@ class LiveScript(Offline):
     async def earliest(self, instrument: Instrument) -> tuple[int, int] | None:
         return None
 
-    async def newest(self, instrument: Instrument) -> tuple[int, int] | None:
+    async def newest(self, instrument: Instrument, *, urgent: bool = True) -> tuple[int, int] | None:
         if not self.answers:
             raise VenueError("the venue does not answer")
         if self.answers_astray:

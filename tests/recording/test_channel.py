@@ -58,7 +58,8 @@ def test_what_a_lost_connection_missed_is_fetched_before_the_next_trade_comes(st
 def test_trades_in_the_wrong_order_cost_no_request(store: SqliteStore) -> None:
     feed = LiveScript()
     with recording(feed, store=store):
-        feed.send(*trades(1, 5), *trades(8, 9), *trades(6, 7), *trades(10, 12))
+        feed.send(*trades(1, 5), *trades(8, 9))
+        feed.send(*trades(6, 7), *trades(10, 12))
         wait(lambda: len(stored(store)) == 12)
         wait(lambda: store.gaps() and not store.gaps(state="open"))
     assert feed.asked == []
@@ -124,23 +125,21 @@ def test_a_silence_about_which_the_venue_says_nothing_is_stale_and_ends_the_conn
 
 def test_a_connection_that_never_brings_a_first_trade_is_found_out(store: SqliteStore) -> None:
     feed, hand = LiveScript(trades(1, 5)), Hand()
-    feed.at_the_venue = lambda: T0 + 5_000 + int((hand.now - 1_000) * 1_000)
     with recording(feed, store=store, hand=hand) as ingestor:
         feed.send(connected=True)
-        wait(lambda: ingestor._channels[0].lines[BTC].prepared)
-        feed.made += [trade(6, T0 + 13_000)]
+        wait(lambda: ingestor._channels[0].lines[BTC].mark)
+        feed.made += trades(6, 8)
         hand.now += 10.1
-        wait(lambda: stored(store) == [6])
+        wait(lambda: stored(store) == [6, 7, 8])
         assert ingestor.health().symbols[0].state == "waiting"
     assert len(feed.reopened) == 1
 
 
 def test_a_quiet_symbol_without_a_first_trade_is_left_alone(store: SqliteStore) -> None:
     feed, hand = LiveScript(trades(1, 5)), Hand()
-    feed.at_the_venue = lambda: T0 + 5_000 + int((hand.now - 1_000) * 1_000)
     with recording(feed, store=store, hand=hand) as ingestor:
         feed.send(connected=True)
-        wait(lambda: ingestor._channels[0].lines[BTC].prepared)
+        wait(lambda: ingestor._channels[0].lines[BTC].mark)
         hand.now += 10.1
         wait(lambda: ingestor._channels[0].lines[BTC].silence.quiet)
     assert (feed.reopened, stored(store)) == ([], [])
@@ -230,7 +229,7 @@ def test_the_first_chart_is_full_at_once_and_an_abandoned_gap_is_covered(store: 
     feed.candle_lengths = (Timeframe.parse("1s"), Timeframe.parse("1m"))
     feed.refills = False
     with recording(feed, store=store):
-        feed.send(*trades(1, 2), *trades(41, 44))
+        feed.send(*trades(1, 2), *trades(41, 44), connected=True)
         wait(lambda: len(feed.candles_asked) >= 4)
         wait(lambda: len(store.bars(BTC, "1m")) >= 1_000)
         wait(lambda: len(store.bars(BTC, "1s")) >= 1_000)

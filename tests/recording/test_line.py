@@ -124,3 +124,32 @@ def test_whatever_the_order_each_id_is_sound_once_and_each_missing_one_lies_in_a
     covered = {n for hole in taken.holes for n in range(hole.first_id, hole.last_id + 1)}
     assert ids(taken.sound) == sent
     assert set(range(1, max(sent))) - set(sent) <= covered
+
+
+def test_trades_that_come_once_more_are_no_sign_of_life() -> None:
+    line = line_at(5)
+    assert take(line, trade(6, T0 + HOUR - 40)).fresh == 1
+    again = line.take([trade(6, T0 + HOUR - 40)], now=60.0, now_ms=T0 + 2 * HOUR, latest_ms=T0 + 2 * HOUR)
+    assert (ids(again.sound), again.fresh) == ([6], 0)
+    assert (line.lag_ms, line.pulse.age(60.0), line.received) == (40, 59.0, 2)
+
+
+def test_a_damaged_first_trade_does_not_keep_the_honest_ones_out() -> None:
+    line = line_at()
+    taken = take(line, trade(900_000_000_000, T0, 1.5), *(trade(n, T0 + n, 100.0) for n in range(101, 120)))
+    assert ids(taken.sound) == [900_000_000_000, *range(103, 120)]
+    assert [(hole.first_id, hole.last_id) for hole in taken.holes] == [(101, 102)]
+    assert take(line, trade(125, T0 + 125, 100.0)).holes[0].first_id == 120
+
+
+def test_what_the_archive_said_wrongly_does_not_lead_the_ids_astray() -> None:
+    line = line_at()
+    line.begin_at(41_000_000, T0)
+    taken = take(line, trade(101, T0), trade(105, T0 + 1))
+    assert ids(taken.sound) == [101, 105]
+    assert [(hole.first_id, hole.last_id) for hole in taken.holes] == [(102, 104)]
+
+
+def test_trades_that_came_in_the_wrong_order_within_a_batch_leave_no_hole() -> None:
+    taken = take(line_at(0), *(trade(n, T0 + n) for n in (1, 3, 2, 6, 5, 4, 9)))
+    assert [(hole.first_id, hole.last_id) for hole in taken.holes] == [(7, 8)]
