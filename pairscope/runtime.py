@@ -305,6 +305,10 @@ class Runtime:
         """Return what is being recorded; nothing where nothing is."""
         return self.ingestor.health().symbols if self.ingestor else ()
 
+    def now_at(self, venue: str) -> int:
+        """Return the time at a venue: a bar is closed when it has ended there, whatever this machine's clock says."""
+        return self.ingestor.now_ms(venue) if self.ingestor else now_ms()
+
     def _recording(self) -> Ingestor:
         if self.ingestor is None:
             raise WrongUse(NOT_RECORDING.format(self.settings.store))

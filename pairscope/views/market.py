@@ -89,7 +89,8 @@ def _show_warnings(health: Health, *, empty: bool) -> None:
 def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:
     start = choice.timeframe.floor(now) - choice.shown * choice.timeframe.ms
     try:
-        return runtime.reader.bars(choice.instrument, choice.timeframe, start, now=now)
+        there = runtime.now_at(choice.instrument.venue)
+        return runtime.reader.bars(choice.instrument, choice.timeframe, start, now=there)
     except UnknownName:
         return None  # it is streamed, but has not traded yet
 

@@ -209,6 +209,14 @@ def test_two_venues_are_recorded_at_once_and_a_third_can_be_added(store: SqliteS
             ingestor.add(Instrument("kraken", "BTC/USD"))
 
 
+def test_the_time_is_that_of_the_venue(store: SqliteStore) -> None:
+    feed = LiveScript()
+    feed.at_the_venue = lambda: T0 - 5_000
+    with recording(feed, store=store) as ingestor:
+        assert ingestor.now_ms(BTC.venue) == T0 - 5_000
+        assert ingestor.now_ms("kraken") == T0 + 3_600_000
+
+
 def test_nothing_looks_live_when_the_connection_is_gone(store: SqliteStore) -> None:
     feed = LiveScript()
     with recording(feed, store=store) as ingestor:
