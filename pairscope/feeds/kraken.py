@@ -4,6 +4,7 @@ The two sides name some coins differently: Bitcoin is BTC in v2 and XBT to REST.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ class Kraken:
         return Request("/0/public/Trades", {"pair": _old(symbol), "count": 1})
 
     def read_page(self, symbol: str, body: bytes) -> Page:
-        rows, last = _series(reading.read_exact(body))
+        rows, last = _series(reading.read_exact(body), symbol)
         if not (isinstance(last, str) and last.isdecimal() and last.isascii() and len(last) < 20):
             raise reading.Refused("last is not a time in nanoseconds")
         ticks, rejected = reading.sift(rows, lambda row: _row(symbol, row))
@@ -147,13 +148,21 @@ def _result(body: object) -> dict[str, Any]:
     return reading.expect(answer.get("result"), dict, "the result")
 
 
-def _series(body: object) -> tuple[list[Any], object]:
+def _series(body: object, symbol: str = "") -> tuple[list[Any], object]:
     """Return the rows of the one pair that an answer is about, and where the next page begins."""
     result = _result(body)
     names = [name for name in result if name != "last"]
     if len(names) != 1:
         raise reading.Refused(f"the answer is about {len(names)} pairs, not one")
+    if symbol and not _is_about(names[0], symbol):
+        raise reading.Refused(f"the answer is about {reading.shown(names[0])}, not {symbol}")
     return reading.expect(result[names[0]], list, "the page"), result.get("last")
+
+
+def _is_about(name: str, symbol: str) -> bool:
+    """Tell whether an answer's name is that of a symbol: XXBTZUSD, XBTUSD and BTC/USD are the same."""
+    coins = [re.escape(_OLD.get(coin, coin)) for coin in symbol.split("/")]
+    return name == symbol or re.fullmatch("[XZ]?" + "/?[XZ]?".join(coins), name) is not None
 
 
 def _old(symbol: str) -> str:

@@ -210,22 +210,22 @@ class Channel:
             return
         sound: list[Tick] = []
         holes: list[Hole] = []
-        before: dict[Line, Mark] = {}
-        for line, ticks in self._by_line(batch.ticks):
-            mark = line.mark
-            taken = self._audit(line, ticks)
-            if taken.sound:
-                first = taken.sound[0]  # a batch that is lost is missed also when it is the first one
-                before[line] = mark or Mark(first.trade_id - 1, first.time_ms, MISSED)
-            sound += taken.sound
-            holes += taken.holes
+        before: dict[Line, Mark | None] = {}
         try:
+            for line, ticks in self._by_line(batch.ticks):
+                before[line] = line.mark
+                taken = self._audit(line, ticks)
+                if taken.sound and before[line] is None:
+                    first = taken.sound[0]  # a batch that is lost is missed also when it is the first one
+                    before[line] = Mark(first.trade_id - 1, first.time_ms, MISSED)
+                sound += taken.sound
+                holes += taken.holes
             self._hand_over(sound, holes, lost=self._passed(before))
         except Exception as error:
             # As if they had not come: the next trade that is taken finds the hole.
             cause = "memory was full" if isinstance(error, StoreBusy) else "not stored"
             for line, mark in before.items():
-                line.mark = mark._replace(cause=cause)
+                line.mark = mark and mark._replace(cause=cause)
             self.dropped += len(sound)
             self._message = str(error)
             if not isinstance(error, StoreBusy):
@@ -257,12 +257,12 @@ class Channel:
             line.silence = Silence(now)
         return taken
 
-    def _passed(self, before: dict[Line, Mark]) -> list[Hole]:
+    def _passed(self, before: dict[Line, Mark | None]) -> list[Hole]:
         """Return what would be missing of each instrument, if the batch since `before` cannot be stored."""
         return [
             Hole(line.instrument, old.last_id + 1, line.mark.last_id, old.last_ms, line.mark.last_ms, "not stored")
             for line, old in before.items()
-            if line.contiguous and line.mark and line.mark.last_id > old.last_id
+            if line.contiguous and line.mark and old and line.mark.last_id > old.last_id
         ]
 
     def _hand_over(self, ticks: Sequence[Tick], holes: Sequence[Hole], *, lost: Sequence[Hole]) -> None:

@@ -234,7 +234,7 @@ class Exchange:
             await asyncio.sleep(PACE_S)
             now, now_ms = time.monotonic(), self.now_ms()
             for symbol, rate in self.rates.items():
-                owed[symbol] += rate * (now - last)
+                owed[symbol] = owed[symbol] + rate * (now - last) if rate else 0.0
                 count = int(owed[symbol])
                 if count > MANY:
                     self._make(symbol, count, True, min(last_ms, now_ms))
