@@ -887,7 +887,7 @@ async def test_calls_to_reopen_while_one_is_under_way_are_one() -> None:
 async def test_a_new_connection_without_a_trade_takes_over_after_a_while() -> None:
     timing = replace(QUICK, overlap=0.15)
     async with serving(sending("BTC 1"), stay) as server, recording(server.address, timing=timing) as desk:
-        await desk.sees(lambda: desk.ids() == [1])
+        await desk.sees(lambda: desk.ids() == [1] and desk.wire.status().state == "connected")
         desk.wire.reopen("a test")
         await desk.sees(lambda: desk.wire.status().rotations == 1)
         assert time.monotonic() - server.dials[1] >= 0.15
@@ -901,7 +901,7 @@ async def test_the_old_connection_stays_while_no_new_one_can_be_opened() -> None
 
     scripts = (sending("BTC 1"), answering("503 Busy"), answering("503 Busy"), closing, sending("BTC 3"))
     async with serving(*scripts) as server, recording(server.address) as desk:
-        await desk.sees(lambda: desk.ids() == [1])
+        await desk.sees(lambda: desk.ids() == [1] and desk.wire.status().state == "connected")
         desk.wire.reopen("a test")
         await desk.sees(lambda: "a new one cannot be opened" in desk.wire.status().message)
         assert desk.wire.status().state == "connected"
@@ -917,7 +917,7 @@ async def test_an_old_connection_that_dies_while_it_is_replaced_is_a_loss() -> N
         serving(sending("BTC 1"), answering("503 Busy"), sending("BTC 2")) as server,
         recording(server.address) as desk,
     ):
-        await desk.sees(lambda: desk.ids() == [1])
+        await desk.sees(lambda: desk.ids() == [1] and desk.wire.status().state == "connected")
         desk.wire.reopen("a test")
         server.peers[0].reset()
         await desk.sees(lambda: desk.ids() == [1, 2])
@@ -928,7 +928,7 @@ async def test_an_old_connection_that_dies_while_it_is_replaced_is_a_loss() -> N
 async def test_a_ban_that_began_while_the_old_connection_lived_outlasts_it() -> None:
     refusal = answering("418 Banned", "Retry-After: 1")
     async with serving(sending("BTC 1"), refusal, stay) as server, recording(server.address) as desk:
-        await desk.sees(lambda: desk.ids() == [1])
+        await desk.sees(lambda: desk.ids() == [1] and desk.wire.status().state == "connected")
         desk.wire.reopen("a test")
         await desk.sees(lambda: "banned" in desk.wire.status().message)
         assert desk.wire.status().state == "connected"
