@@ -7,25 +7,22 @@ with exchange_process(...) as exchange, recording(folder, exchange, symbols) as 
 """
 
 import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from market import Instrument, Tick
 from store import SqliteReader, find_owner
 from tests.chaos import is_whole
 from tests.exchange.judge import Verdict, judge
-from tests.exchange.running import ROOT, ExchangeProcess
+from tests.exchange.running import ROOT, ExchangeProcess, get_json, meanwhile
 
 VENUE = "binance-spot"
 LOOK_SECONDS = 0.25
@@ -118,16 +115,6 @@ def recording(
             ingest.end()
     finally:
         ingest.kill()
-
-
-def get_json(address: str, path: str) -> Any:
-    """Return the JSON at an address."""
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
-    try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
 
 
 def wait_for(look: Callable[[], Any], *, what: str, seconds: float = START_SECONDS) -> Any:
@@ -246,19 +233,9 @@ def drive(
 @contextmanager
 def watching(recorder: Recorder) -> Iterator[list[Seen]]:
     """Look at a recorder until the block ends."""
-    seen, over = [look(recorder)], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            seen.append(look(recorder))
-
-    thread = threading.Thread(target=watch, name="watching", daemon=True)
-    thread.start()
-    try:
+    seen = [look(recorder)]
+    with meanwhile(lambda: seen.append(look(recorder)), every_s=LOOK_SECONDS):
         yield seen
-    finally:
-        over.set()
-        thread.join(30)
 
 
 def look(recorder: Recorder) -> Seen:

@@ -12,7 +12,6 @@ import json
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -49,7 +48,7 @@ from store import SqliteReader
 from tests.exchange.judge import Verdict
 from tests.exchange.ledger import Ledger
 from tests.exchange.meters import share_of_weight
-from tests.exchange.running import ExchangeProcess, exchange_process
+from tests.exchange.running import ExchangeProcess, exchange_process, meanwhile
 from tests.faults.desk import Desk, Tab, fragment_of, running
 
 FRAMES = 20_000
@@ -341,23 +340,14 @@ class Poll:
 @contextmanager
 def polling(recorder: Recorder) -> Iterator[list[Poll]]:
     """Look again and again which trades are readable, until the block ends."""
-    polls, over, reader = list[Poll](), threading.Event(), SqliteReader(recorder.store)
+    polls, reader = list[Poll](), SqliteReader(recorder.store)
 
     def poll() -> None:
-        last_look = False
-        while not last_look:
-            last_look = over.wait(POLL_SECONDS)  # one more when it is over, for the trades of the last moment
-            last_ids = {each.symbol: last for each, (last, _) in reader.last_ids().items()}
-            polls.append(Poll(time.time() * 1000, last_ids))
+        last_ids = {each.symbol: last for each, (last, _) in reader.last_ids().items()}
+        polls.append(Poll(time.time() * 1000, last_ids))
 
-    thread = threading.Thread(target=poll, name="polling", daemon=True)
-    thread.start()
-    try:
+    with closing(reader), meanwhile(poll, every_s=POLL_SECONDS):
         yield polls
-    finally:
-        over.set()
-        thread.join(10)
-        reader.close()
 
 
 def visible_after_ms(ledger: Ledger, polls: Sequence[Poll], after: dict[str, int]) -> NDArray[np.float64]:

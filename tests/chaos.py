@@ -19,9 +19,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from tests.exchange.faults import MUTATIONS
 from tests.exchange.judge import Shown, Verdict, judge
 from tests.exchange.meters import share_of_weight
 from tests.exchange.proxy import Proxy
-from tests.exchange.running import ROOT, ExchangeProcess, exchange_process
+from tests.exchange.running import ROOT, ExchangeProcess, exchange_process, get_json, meanwhile
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "1000SHIBUSDT")
 HEAL_SECONDS = 120.0
@@ -115,27 +116,19 @@ class Desk:
         if owner is None or not owner.address:
             return
         with suppress(OSError, ValueError, http.client.HTTPException):
-            for row in _get(owner.address, "/api/symbols"):
+            for row in get_json(owner.address, "/api/symbols", within_s=2):
                 if row["time"] is None:
                     continue  # it is awaited
                 moment = datetime.fromisoformat(row["time"])
                 self._run.shown.append(Shown(row["symbol"], round(moment.timestamp() * 1000), row["price"]))
-            lags = [each["lag_ms"] or 0 for each in _get(owner.address, "/api/health")["feed"]["symbols"]]
+            health = get_json(owner.address, "/api/health", within_s=2)
+            lags = [each["lag_ms"] or 0 for each in health["feed"]["symbols"]]
             self._run.worst_lag_ms = max(self._run.worst_lag_ms, *lags, 0)
         with suppress(OSError, IndexError):
             pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
             memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
             self._run.peak_mb = max(self._run.peak_mb, memory)
             self._run.memory_mb.append((time.monotonic() - since, memory))
-
-
-def _get(address: str, path: str) -> Any:
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=2)
-    try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -276,22 +269,9 @@ def is_whole(path: Path, last_ids: dict[str, int]) -> bool:
         reader.close()
 
 
-@contextmanager
-def watching(desk: Desk) -> Iterator[None]:
+def watching(desk: Desk) -> AbstractContextManager[None]:
     """Look at what the desk shows, from beginning to end."""
-    over, begun = threading.Event(), time.monotonic()
-
-    def watch() -> None:
-        while not over.wait(0.3):
-            desk.look(begun)
-
-    thread = threading.Thread(target=watch, name="watching", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(10)
+    return meanwhile(partial(desk.look, time.monotonic()), every_s=0.3)
 
 
 def rehearse(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.exchange.binance import Binance
 from tests.exchange.coinbase import Coinbase
@@ -64,6 +65,36 @@ def running_exchange(
         loop.call_soon_threadsafe(ended.set)
         thread.join(10)
         loop.close()
+
+
+@contextmanager
+def meanwhile(look: Callable[[], object], *, every_s: float) -> Iterator[None]:
+    """Do something again and again in a thread, and once more when the block ends."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        last = False
+        while not last:
+            last = over.wait(every_s)
+            look()
+
+    thread = threading.Thread(target=repeat, name="meanwhile", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def get_json(address: str, path: str, *, within_s: float = 10.0) -> Any:
+    """Return the JSON at a path of a server."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=within_s)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 def wait_until(happened: Callable[[], bool], *, within_s: float = 10.0) -> None:

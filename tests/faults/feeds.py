@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,7 +31,7 @@ from store import SqliteReader, SqliteStore, StoreError
 from tests.exchange.dialect import Limits
 from tests.exchange.judge import Verdict, judge
 from tests.exchange.meters import share_of_weight
-from tests.exchange.running import ROOT, dialect_of, running_exchange
+from tests.exchange.running import ROOT, dialect_of, meanwhile, running_exchange
 from tests.exchange.server import Exchange
 
 VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken")
@@ -358,19 +357,9 @@ class Seen:
 @contextmanager
 def watching(desk: Recording) -> Iterator[Seen]:
     """Look at health again and again, as pages do, until the block ends."""
-    seen, over = Seen(), threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.005):
-            seen.take(desk.health)
-
-    thread = threading.Thread(target=look, name="watching", daemon=True)
-    thread.start()
-    try:
+    seen = Seen()
+    with meanwhile(lambda: seen.take(desk.health), every_s=0.005):
         yield seen
-    finally:
-        over.set()
-        thread.join(5)
 
 
 # ---- a desk in a process of its own
