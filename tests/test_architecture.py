@@ -36,8 +36,8 @@ HOMES = {
     "plotly": ("pairscope/charts.py",),
     "websockets": ("pairscope/feeds/websocket.py", "pairscope/testing.py"),
     "sqlite3": ("store.py", "pairscope/sqlite/", "pairscope/stores/"),
-    "starlette": ("app.py", "pairscope/api.py", "pairscope/cli.py", "pairscope/live_chart.py"),
-    "uvicorn": ("app.py", "pairscope/cli.py"),
+    "starlette": ("app.py", "pairscope/api.py", "pairscope/cli/", "pairscope/live_chart.py"),
+    "uvicorn": ("app.py", "pairscope/cli/"),
     "pyarrow": ("pairscope/files.py",),
     **dict.fromkeys(
         ("http.client", "urllib.request", "httpx", "requests", "aiohttp", "apprise"),
@@ -46,7 +46,7 @@ HOMES = {
 }
 OPENING = re.compile(r"(^|\.)(open|read_bytes|write_bytes|read_text|write_text)$|^shutil\.copy")
 CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
-CLOCK_HOMES = {"ingest.py", "pairscope/runtime.py", "pairscope/cli.py", "pairscope/api.py"}
+CLOCK_HOMES = {"ingest.py", "pairscope/runtime.py", "pairscope/api.py"}
 
 
 @cache

@@ -353,7 +353,7 @@ def test_bars_are_the_same_however_many_pieces_they_are_read_in(
         options = ("--symbol", "ETHUSDT", "--timeframe", timeframe)
         call("export", "bars", *options, "--out", "whole.csv", store=stored)
         with monkeypatch.context() as patch:
-            patch.setattr("pairscope.cli.BARS_AT_ONCE", 17)
+            patch.setattr("pairscope.cli.reading.BARS_AT_ONCE", 17)
             call("export", "bars", *options, "--out", "pieces.csv", store=stored)
         assert Path("whole.csv").read_bytes() == Path("pieces.csv").read_bytes()
 
