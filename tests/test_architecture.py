@@ -19,13 +19,15 @@ ROWS = (
     {"optimize", "screener"},
     {
         *("backtest", "jobs", "alerts", "feeds", "stores", "files", "charts", "live_chart", "settings", "testing"),
-        *("commands", "handover", "logs"),
+        *("commands", "handover", "logs", "methodology"),
     },
+    {"uploads"},
     {"ingest"},
     {"recording"},
     {"store"},
     {"sqlite"},
-    {"analytics", "numbers"},
+    {"analytics"},
+    {"numbers"},
     {"kernels"},
     {"market"},
 )
@@ -38,7 +40,7 @@ HOMES = {
     "sqlite3": ("store.py", "pairscope/sqlite/", "pairscope/stores/"),
     "starlette": ("app.py", "pairscope/api.py", "pairscope/cli/", "pairscope/live_chart.py"),
     "uvicorn": ("app.py", "pairscope/cli/"),
-    "pyarrow": ("pairscope/files.py",),
+    "pyarrow": ("pairscope/files.py", "pairscope/uploads/"),
     **dict.fromkeys(
         ("http.client", "urllib.request", "httpx", "requests", "aiohttp", "apprise"),
         ("pairscope/feeds/rest.py", "pairscope/alerts/notify.py", "pairscope/handover.py"),

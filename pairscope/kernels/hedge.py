@@ -1,0 +1,367 @@
+"""Loops of the hedge ratio: moments, the error of a slope, Huber's weights, the median of all slopes, rolling sums."""
+
+import numpy as np
+
+from market import Floats, Integers
+from pairscope.kernels import kernel
+
+LANES = 16
+"""Sums run side by side in this many lanes, which the compiler turns into vector instructions without reordering."""
+
+CHUNK = 1024
+"""Rows that are worked on at a time: few enough for the nearest cache, and for BLAS to stay on one core."""
+
+HUBER_BEND = 1.345
+"""Residuals beyond this many deviations lose weight: 95 % efficient for normal errors (Huber 1981)."""
+
+MAD_TO_DEVIATION = 0.6744897501960817
+"""The median absolute deviation of a standard normal variable."""
+
+FEW_PAIRS = 20_000
+"""Up to so many pairs of points, all slopes are simply written down."""
+
+
+@kernel
+def products(y: Floats, x: Floats, at_y: float, at_x: float) -> tuple[float, float, float, float, float]:
+    """Return the sums of y, x, yy, xy and xx, with both legs counted from the given points."""
+    lanes = np.zeros((5, LANES))
+    whole = len(y) // LANES * LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            dy, dx = y[start + lane] - at_y, x[start + lane] - at_x
+            lanes[0, lane] += dy
+            lanes[1, lane] += dx
+            lanes[2, lane] += dy * dy
+            lanes[3, lane] += dx * dy
+            lanes[4, lane] += dx * dx
+    for row in range(whole, len(y)):
+        dy, dx = y[row] - at_y, x[row] - at_x
+        lanes[0, 0] += dy
+        lanes[1, 0] += dx
+        lanes[2, 0] += dy * dy
+        lanes[3, 0] += dx * dy
+        lanes[4, 0] += dx * dx
+    return lanes[0].sum(), lanes[1].sum(), lanes[2].sum(), lanes[3].sum(), lanes[4].sum()
+
+
+@kernel
+def score_sums(y: Floats, x: Floats, at_y: float, at_x: float, beta: float, tilt: float, blocks: int) -> Floats:
+    """Return ten sums that the error of a slope is made of.
+
+    With both legs counted from the given points, the residual is e = y - beta x, the instrument w = x + tilt y and the
+    score s = w e. Over the rows: e e, e e(-1), e e(-2), s s, s s(-1). Over the blocks, with W the sum of w w in a
+    block, S that of s, and D its last s less that of the block before: W, W W, S S, S D, D D.
+    """
+    rows = len(y)
+    sums, last = np.zeros(10), 0.0
+    together = max(1, CHUNK * blocks // rows)  # blocks whose rows fit into the nearest cache
+    room = (rows // blocks + 1) * together + 2
+    w, e, s = np.zeros(room), np.zeros(room), np.zeros(room)  # behind the last two rows of the chunk before
+    for group in range(0, blocks, together):
+        behind = min(group + together, blocks)
+        first, end = group * rows // blocks, behind * rows // blocks
+        some_y, some_x, some_e, some_w, some_s = y[first:end], x[first:end], e[2:], w[2:], s[2:]
+        for row in range(end - first):
+            dy, dx = some_y[row] - at_y, some_x[row] - at_x
+            residual, instrument = dy - beta * dx, dx + tilt * dy
+            some_e[row], some_w[row], some_s[row] = residual, instrument, residual * instrument
+        stop = end - first + 2
+        now, score = e[2:stop], s[2:stop]
+        sums[0] += np.dot(now, now)
+        sums[1] += np.dot(now, e[1 : stop - 1])
+        sums[2] += np.dot(now, e[: stop - 2])
+        sums[3] += np.dot(score, score)
+        sums[4] += np.dot(score, s[1 : stop - 1])
+        for block in range(group, behind):
+            start, past = block * rows // blocks - first + 2, (block + 1) * rows // blocks - first + 2
+            weight, own = np.dot(w[start:past], w[start:past]), np.dot(w[start:past], e[start:past])
+            step, last = s[past - 1] - last, s[past - 1]
+            sums[5] += weight
+            sums[6] += weight * weight
+            sums[7] += own * own
+            sums[8] += own * step
+            sums[9] += step * step
+        e[0], e[1], s[1] = e[stop - 2], e[stop - 1], s[stop - 1]
+    return sums
+
+
+@kernel
+def middle(values: Floats) -> float:
+    """Return the median; `values` is left in another order."""
+    half = len(values) // 2
+    ordered = np.partition(values, half)
+    upper: float = ordered[half]
+    return upper if len(values) % 2 else 0.5 * (upper + ordered[:half].max())
+
+
+@kernel
+def middle_near(values: Floats, guess: float, near: Floats) -> float:
+    """Return the median of non-negative values; only those within a tenth of `guess` are ordered if it lies there."""
+    below = inside = 0
+    for value in values:
+        if value < 0.9 * guess:
+            below += 1
+        elif value <= 1.1 * guess:
+            near[inside] = value
+            inside += 1
+    low, high = (len(values) - 1) // 2 - below, len(values) // 2 - below
+    if low < 0 or high >= inside:
+        return middle(values)
+    ordered = np.partition(near[:inside], high)
+    upper: float = ordered[high]
+    return upper if low == high else 0.5 * (upper + ordered[:high].max())
+
+
+@kernel
+def weighted_line(y: Floats, x: Floats, alpha: float, beta: float, bend: float, intercept: bool) -> tuple[float, float]:
+    """Return alpha and beta with each row weighted by bend / |residual| at most 1, the residual of the given line."""
+    ww = wx = wy = wxx = wxy = 0.0
+    for row in range(len(y)):
+        size = abs(y[row] - alpha - beta * x[row])
+        weight = 1.0 if size <= bend else bend / size
+        ww += weight
+        wx += weight * x[row]
+        wy += weight * y[row]
+        wxx += weight * x[row] * x[row]
+        wxy += weight * x[row] * y[row]
+    if not intercept:
+        return 0.0, wxy / wxx
+    slope = (ww * wxy - wx * wy) / (ww * wxx - wx * wx)
+    return (wy - slope * wx) / ww, slope
+
+
+@kernel
+def huber_line(y: Floats, x: Floats, beta: float, intercept: bool) -> tuple[float, float, float]:
+    """Return alpha, beta and scale of Huber's M-estimate; x and y are centred, and `beta` is where it starts.
+
+    The scale is the median absolute residual about zero, taken anew at each step, as statsmodels does. Where more
+    than half of the residuals are zero there is no scale, and the line through them stays as it is.
+    """
+    sizes, near = np.empty(len(y)), np.empty(len(y))
+    spread_x, rounding = np.sqrt((x * x).mean()), 1e-13 * np.sqrt((y * y).mean())
+    alpha, scale = 0.0, 0.0
+    for _ in range(200):
+        for row in range(len(y)):
+            sizes[row] = abs(y[row] - alpha - beta * x[row])
+        scale = middle_near(sizes, scale * MAD_TO_DEVIATION, near) / MAD_TO_DEVIATION
+        if not scale > rounding:
+            return alpha, beta, 0.0
+        before_alpha, before_beta = alpha, beta
+        alpha, beta = weighted_line(y, x, alpha, beta, HUBER_BEND * scale, intercept)
+        if abs(alpha - before_alpha) + abs(beta - before_beta) * spread_x <= 1e-10 * scale:
+            break
+    return alpha, beta, scale
+
+
+@kernel
+def exchanges(order: Integers, keys: Floats, want: Integers, lower: Integers, upper: Integers) -> int:
+    """Sort `keys` (and `order` with them) by merging, and return how many pairs had to change places.
+
+    The pairs are numbered as they are met; those numbered in `want` (ascending) are written to `lower` and `upper`.
+    """
+    rows, seen, found = len(order), 0, 0
+    source, moved = keys, np.empty(rows)
+    names, moved_names = order, np.empty(rows, np.int64)
+    width = 1
+    while width < rows:
+        for start in range(0, rows, 2 * width):
+            half, end = min(start + width, rows), min(start + 2 * width, rows)
+            left, right = start, half
+            for place in range(start, end):
+                if right >= end or (left < half and source[left] <= source[right]):
+                    moved[place], moved_names[place] = source[left], names[left]
+                    left += 1
+                    continue
+                while found < len(want) and want[found] < seen + half - left:
+                    lower[found], upper[found] = names[left + want[found] - seen], names[right]
+                    found += 1
+                seen += half - left
+                moved[place], moved_names[place] = source[right], names[right]
+                right += 1
+        source, moved = moved, source
+        names, moved_names = moved_names, names
+        width *= 2
+    if names is not order:
+        order[:] = names
+    return seen
+
+
+@kernel
+def slopes_between(y: Floats, x: Floats, order: Integers, above: Floats, want: Integers) -> Floats:
+    """Return the slopes numbered in `want` of those pairs that `order` and the order by `above` disagree about."""
+    lower, upper = np.zeros(len(want), np.int64), np.zeros(len(want), np.int64)
+    exchanges(order.copy(), above[order], want, lower, upper)
+    return (y[upper] - y[lower]) / (x[upper] - x[lower])
+
+
+@kernel
+def all_slopes(y: Floats, x: Floats) -> Floats:
+    """Return the slopes of all pairs with different x."""
+    rows, count = len(y), 0
+    slopes = np.empty(rows * (rows - 1) // 2)
+    for i in range(rows):
+        for j in range(i):
+            run = x[i] - x[j]
+            if run != 0.0:
+                slopes[count] = (y[i] - y[j]) / run
+                count += 1
+    return slopes[:count]
+
+
+@kernel
+def ranked_slopes(y: Floats, x: Floats, total: int, low: int, high: int) -> float:
+    """Return the mean of the slopes of rank `low` and `high` (the same or the next) among all `total` slopes.
+
+    x ascends, and y does where x is equal. The slopes below b are as many as the pairs that are out of order by
+    y - b x. A sample of the slopes still possible gives two values of b that the ranks lie between, almost surely;
+    counting makes it sure. What remains after some turns is written down, so that the answer is a slope of the data and
+    not near one (after Matousek, Mount and Netanyahu 1998, "Efficient randomized algorithms for the repeated median
+    line estimator", with evenly spaced instead of random ranks, so that the same data always take the same way).
+    NaN when a cut comes between the two ranks: then each must be looked for alone.
+    """
+    rows, none = len(y), np.empty(0, np.int64)
+    beside = 1e-12 * np.abs(y).max() / (x[-1] - x[0])
+    order, above = np.arange(rows), -x
+    below, until, stalls, guess = 0, total, 0, np.nan
+    sample = max(rows, 2_000)
+    for turn in range(60):
+        left = until - below
+        if left <= 10 * rows:
+            slopes = slopes_between(y, x, order, above, np.arange(left))
+            slopes = np.partition(slopes, high - below)
+            upper: float = slopes[high - below]
+            return upper if low == high else 0.5 * (upper + slopes[: high - below].max())
+        want = ((np.arange(sample) + (0.5 + 0.618 * turn) % 1.0) * (left / sample)).astype(np.int64)
+        slopes = np.sort(slopes_between(y, x, order, above, want))
+        aim, margin = (low - below) / left * sample, (2.0 * np.sqrt(sample) + 2.0) / 4.0**stalls
+        guess = slopes[min(int(aim), sample - 1)]
+        first, last = slopes[max(int(aim - margin), 0)], slopes[min(int(aim + margin), sample - 1)]
+        # beside and not at a slope of the data: the rounding of y - b x would tear its equals apart
+        for cut in (first - beside, last + beside):
+            cut_order = np.arange(rows)
+            count = exchanges(cut_order, y - cut * x, none, none, none)
+            if below < count <= low:
+                below, order = count, cut_order
+            elif high < count < until:
+                until, above = count, y - cut * x
+            elif low < count <= high:
+                return np.nan  # the cut has come between the two ranks
+        if until - below == left:
+            if last - first <= beside:
+                break  # all that is left are equal slopes
+            stalls += 1  # many equal slopes near the middle: cut nearer to it
+    return guess
+
+
+@kernel
+def median_slope(y: Floats, x: Floats) -> float:
+    """Return the median of the slopes of all pairs with different x, NaN where there is no such pair."""
+    rows = len(y)
+    if rows * (rows - 1) // 2 <= FEW_PAIRS:
+        slopes = all_slopes(y, x)
+        return middle(slopes) if len(slopes) else np.nan
+    none, sort = np.empty(0, np.int64), np.arange(rows)
+    exchanges(sort, y.copy(), none, none, none)
+    exchanges(sort, x[sort], none, none, none)
+    y, x = y[sort] - y[sort[rows // 2]], x[sort] - x[sort[rows // 2]]
+    total = exchanges(np.arange(rows), -x, none, none, none)
+    low, high = (total - 1) // 2, total // 2
+    slope: float = ranked_slopes(y, x, total, low, high)
+    if np.isnan(slope):
+        return 0.5 * (ranked_slopes(y, x, total, low, low) + ranked_slopes(y, x, total, high, high))
+    return slope
+
+
+@kernel
+def sums_about(y: Floats, x: Floats, at_y: float, at_x: float) -> tuple[float, float, float, float, float]:
+    """Return the sums of y, x, yy, xy and xx of a short window, with both legs counted from the given points."""
+    sum_y = sum_x = yy = xy = xx = 0.0
+    for row in range(len(y)):
+        dy, dx = y[row] - at_y, x[row] - at_x
+        sum_y += dy
+        sum_x += dx
+        yy += dy * dy
+        xy += dx * dy
+        xx += dx * dx
+    return sum_y, sum_x, yy, xy, xx
+
+
+@kernel
+def rolling_moments(y: Floats, x: Floats, window: int) -> Floats:
+    """Return five rows: both means and the sums of yy, xy and xx about them, of the `window` rows that end at each.
+
+    NaN unless all rows of the window are finite. The running sums are about an anchor; it is set anew, and they are
+    summed afresh, once a window, after a missing value, and whenever a sum has shrunk so far that the rounding of
+    what has left it would show. A constant stretch is told by counting equal values, so its sums are exactly zero.
+    """
+    rows = len(y)
+    out = np.full((5, rows), np.nan)
+    last_bad, age, same_y, same_x = -1, window, 0, 0
+    at_y = at_x = sum_y = sum_x = yy = xy = xx = most_y = most_x = 0.0
+    for row in range(rows):
+        same_y = same_y + 1 if row and y[row] == y[row - 1] else 1
+        same_x = same_x + 1 if row and x[row] == x[row - 1] else 1
+        if not (np.isfinite(y[row]) and np.isfinite(x[row])):
+            last_bad = row
+        gone = row - window
+        if gone < -1 or last_bad > gone:
+            age = window
+            continue
+        age += 1
+        if age < window:
+            dy, dx, oy, ox = y[row] - at_y, x[row] - at_x, y[gone] - at_y, x[gone] - at_x
+            sum_y += dy - oy
+            sum_x += dx - ox
+            yy += dy * dy - oy * oy
+            xy += dx * dy - ox * oy
+            xx += dx * dx - ox * ox
+        cyy, cxx = yy - sum_y * sum_y / window, xx - sum_x * sum_x / window
+        if age >= window or cyy < 1e-4 * most_y or cxx < 1e-4 * most_x:
+            inside_y, inside_x = y[gone + 1 : row + 1], x[gone + 1 : row + 1]
+            at_y, at_x = inside_y.mean(), inside_x.mean()
+            sum_y, sum_x, yy, xy, xx = sums_about(inside_y, inside_x, at_y, at_x)
+            cyy, cxx = yy - sum_y * sum_y / window, xx - sum_x * sum_x / window
+            age, most_y, most_x = 0, yy, xx
+        most_y, most_x = max(most_y, cyy, yy), max(most_x, cxx, xx)
+        out[0, row], out[1, row] = at_y + sum_y / window, at_x + sum_x / window
+        out[2, row] = 0.0 if same_y >= window else cyy
+        out[3, row] = 0.0 if same_x >= window or same_y >= window else xy - sum_x * sum_y / window
+        out[4, row] = 0.0 if same_x >= window else cxx
+    return out
+
+
+@kernel
+def rolling_huber(y: Floats, x: Floats, moments: Floats, window: int, intercept: bool) -> Floats:
+    """Return alpha and beta in two rows, of each window that `moments` has and in which both legs vary."""
+    lines = np.full((2, len(y)), np.nan)
+    for row in range(window - 1, len(y)):
+        mean_y, mean_x, yy, xy, xx = moments[:, row]
+        if not (yy > 0.0 and xx > 0.0):
+            continue
+        if not intercept:
+            xy, xx, mean_y, mean_x = xy + window * mean_x * mean_y, xx + window * mean_x * mean_x, 0.0, 0.0
+        inside = slice(row - window + 1, row + 1)
+        alpha, beta, _ = huber_line(y[inside] - mean_y, x[inside] - mean_x, xy / xx, intercept)
+        lines[0, row], lines[1, row] = alpha + mean_y - beta * mean_x, beta
+    return lines
+
+
+@kernel
+def theil_sen_line(y: Floats, x: Floats, intercept: bool) -> tuple[float, float]:
+    """Return alpha and beta: the median slope of the pairs and the line through both medians; or of y/x, and 0."""
+    if not intercept:
+        some = x != 0.0
+        return 0.0, middle(y[some] / x[some])
+    beta = median_slope(y, x)
+    return middle(y.copy()) - beta * middle(x.copy()), beta
+
+
+@kernel
+def rolling_theil_sen(y: Floats, x: Floats, moments: Floats, window: int, intercept: bool) -> Floats:
+    """Return alpha and beta in two rows, of each window that `moments` has and in which both legs vary."""
+    lines = np.full((2, len(y)), np.nan)
+    for row in range(window - 1, len(y)):
+        if moments[2, row] > 0.0 and moments[4, row] > 0.0:
+            first = row - window + 1
+            lines[0, row], lines[1, row] = theil_sen_line(y[first : row + 1], x[first : row + 1], intercept)
+    return lines

@@ -1,0 +1,198 @@
+"""Moments of every window of a series, or of two, without the drift of sums that add and take away.
+
+The series is cut into blocks as long as the window. Every window that ends inside a block holds the block's first
+value, the anchor. Its sums are those of a run backwards from the anchor and of a run forwards from it: nothing is ever
+subtracted from a sum, so that nothing is left behind by a spike or a missing value once they are out of the window.
+
+Values are counted from the anchor. As the anchor is one of the window's own values, its distance from the mean is at
+most the root of the sum of squares about the mean: that sum loses at most a factor of (window + 1) in precision however
+large the values are, and it is exactly zero where a window is constant.
+"""
+
+import numpy as np
+
+from market import Floats
+from pairscope.kernels import kernel
+
+ROUNDING = 8.9e-16
+"""Four times the distance from 1 to the next number: a deviation that is no larger, as a share of the values, is how
+they are rounded and not how they move."""
+
+FITTED, PROPORTIONAL, GIVEN = 0, 1, 2
+"""Where a window's line comes from: least squares with an intercept, without one, or the caller."""
+
+
+@kernel
+def moments(series: Floats, window: int) -> Floats:
+    """Return rows of mean, standard deviation (ddof 1) and z-score of each window by its end.
+
+    A window with a value that is not finite has NaN; a constant one has a deviation of 0 and no z-score.
+    """
+    n = len(series)
+    result = np.full((3, n), np.nan)
+    first, second = np.zeros(window), np.zeros(window)
+    share, freedom = 1.0 / window, 1.0 / (window - 1)
+    for block in range(window - 1, n, window):
+        anchor = series[block]
+        if not np.isfinite(anchor):
+            continue
+        floor = ROUNDING * abs(anchor)
+        total = squares = 0.0
+        for back in range(1, window):
+            step = series[block - back] - anchor
+            total += step
+            squares += step * step
+            first[back], second[back] = total, squares
+        total = squares = 0.0
+        for ahead in range(min(window, n - block)):
+            t = block + ahead
+            step = series[t] - anchor
+            total += step
+            squares += step * step
+            mean = (total + first[window - 1 - ahead]) * share
+            variance = (squares + second[window - 1 - ahead] - mean * mean * window) * freedom
+            if variance < np.inf:
+                deviation = np.sqrt(max(variance, 0.0))
+                result[0, t] = anchor + mean
+                result[1, t] = deviation
+                if deviation > floor:
+                    result[2, t] = (step - mean) / deviation
+    return result
+
+
+@kernel
+def correlations(y: Floats, x: Floats, window: int, least: float) -> Floats:
+    """Return the correlation of each window by its end; NaN where a deviation is not above rounding, or `least`."""
+    n = len(y)
+    result = np.full(n, np.nan)
+    before, share = np.zeros((window, 5)), 1.0 / window
+    for block in range(window - 1, n, window):
+        anchor_y, anchor_x = y[block], x[block]
+        if not np.isfinite(anchor_y + anchor_x):
+            continue
+        floor_y = (window - 1) * max(ROUNDING * anchor_y, least) ** 2
+        floor_x = (window - 1) * max(ROUNDING * anchor_x, least) ** 2
+        sums_before(before, y, x, block, 0.0)
+        sum_x = sum_y = xx = xy = yy = 0.0
+        for ahead in range(min(window, n - block)):
+            step_x, step_y = x[block + ahead] - anchor_x, y[block + ahead] - anchor_y
+            sum_x += step_x
+            sum_y += step_y
+            xx += step_x * step_x
+            xy += step_x * step_y
+            yy += step_y * step_y
+            k = window - 1 - ahead
+            both_x, both_y = sum_x + before[k, 0], sum_y + before[k, 1]
+            square_x = xx + before[k, 2] - both_x * both_x * share
+            square_y = yy + before[k, 4] - both_y * both_y * share
+            if square_x > floor_x and square_y > floor_y:
+                product = xy + before[k, 3] - both_x * both_y * share
+                result[block + ahead] = max(-1.0, min(1.0, product / np.sqrt(square_x * square_y)))
+    return result
+
+
+@kernel
+def sums_before(before: Floats, y: Floats, x: Floats, block: int, slope: float) -> None:
+    """Fill row k with the sums over the k rows before the anchor of x, u, x x, x u and u u, where u = y - slope x."""
+    sum_x = sum_u = xx = xu = uu = 0.0
+    for back in range(1, len(before)):
+        step_x = x[block - back] - x[block]
+        step_u = (y[block - back] - y[block]) - slope * step_x
+        sum_x += step_x
+        sum_u += step_u
+        xx += step_x * step_x
+        xu += step_x * step_u
+        uu += step_u * step_u
+        before[back, 0], before[back, 1] = sum_x, sum_u
+        before[back, 2], before[back, 3], before[back, 4] = xx, xu, uu
+
+
+@kernel
+def slope_around(y: Floats, x: Floats, low: int, high: int, block: int) -> float:
+    """Return the slope of the line through the anchor that is nearest to the finite rows from low to high."""
+    xx = xy = 0.0
+    for t in range(low, high):
+        step_x, step_y = x[t] - x[block], y[t] - y[block]
+        if np.isfinite(step_x * step_y):
+            xx += step_x * step_x
+            xy += step_x * step_y
+    return xy / xx if xx > 0.0 else 0.0
+
+
+@kernel
+def line_of_window(
+    sums: Floats, window: int, anchor_y: float, anchor_x: float, slope: float, line: int, beta: float
+) -> tuple[float, float, float, float]:
+    """Return the line's tilt against `slope`, its level at the anchor, its squared residuals about their mean, and R².
+
+    Args:
+        sums: over the window of x, u, x x, x u and u u, counted from the anchor, where u = y - slope x.
+        beta: the line's own slope where `line` is GIVEN.
+    """
+    mean_x, mean_u = sums[0] / window, sums[1] / window
+    xx, xu = sums[2] - sums[0] * mean_x, sums[3] - sums[0] * mean_u
+    uu = max(sums[4] - sums[1] * mean_u, 0.0)
+    about, explained_by_mean = 0.0, 0.0
+    if line == GIVEN:
+        tilt = beta - slope
+    elif line == FITTED:
+        flat = xx <= (window - 1) * (ROUNDING * anchor_x) ** 2
+        tilt = np.nan if flat else xu / xx
+    else:
+        whole_x, whole_u = anchor_x + mean_x, (anchor_y - slope * anchor_x) + mean_u
+        tilt = (xu + window * whole_x * whole_u) / (xx + window * whole_x * whole_x)
+        about = window * (whole_u - tilt * whole_x) ** 2
+        explained_by_mean = window * (anchor_y + mean_u + slope * mean_x) ** 2
+    rest = max(uu - tilt * (2.0 * xu - tilt * xx), 0.0) if np.isfinite(tilt) else np.nan
+    whole = uu + slope * (2.0 * xu + slope * xx) + explained_by_mean
+    share = 1.0 - (rest + about) / whole if whole > 0.0 else np.nan
+    return tilt, mean_u - tilt * mean_x, rest, share
+
+
+@kernel
+def lines(y: Floats, x: Floats, window: int, line: int, alpha: Floats, beta: Floats) -> Floats:
+    """Return rows of alpha, beta, spread, mean, standard deviation, z-score and R² of each window by its end.
+
+    The residuals of a window are all taken under the line of its end. They are measured from a line near the block's
+    own, so that their squares keep their digits when the legs are nearly the same.
+
+    Args:
+        alpha: by row, where `line` is GIVEN; otherwise of any length.
+        beta: the same.
+    """
+    n = len(y)
+    result = np.full((7, n), np.nan)
+    before, sums, past = np.zeros((window, 5)), np.zeros(5), np.zeros(5)
+    for block in range(window - 1, n, window):
+        if not np.isfinite(y[block] + x[block]):
+            continue
+        high = min(n, block + window)
+        slope = slope_around(y, x, block - window + 1, high, block)
+        sums_before(before, y, x, block, slope)
+        past[:] = 0.0
+        for t in range(block, high):
+            step_x = x[t] - x[block]
+            step_u = (y[t] - y[block]) - slope * step_x
+            past[0] += step_x
+            past[1] += step_u
+            past[2] += step_x * step_x
+            past[3] += step_x * step_u
+            past[4] += step_u * step_u
+            for k in range(5):
+                sums[k] = past[k] + before[window - 1 - (t - block), k]
+            given = beta[t] if line == GIVEN else 0.0
+            tilt, level, rest, share = line_of_window(sums, window, y[block], x[block], slope, line, given)
+            if not np.isfinite(rest):
+                continue
+            row, last = result[:, t], slope + tilt
+            height = (y[block] - last * x[block]) + level
+            row[0] = height if line == FITTED else (alpha[t] if line == GIVEN else 0.0)
+            row[1] = last
+            row[3] = 0.0 if line == FITTED else height - row[0]
+            away = step_u - level - tilt * step_x
+            row[2] = row[3] + away
+            row[4] = np.sqrt(rest / (window - 1))
+            if row[4] > ROUNDING * (abs(y[t]) + abs(last * x[t])):
+                row[5] = away / row[4]
+            row[6] = share
+    return result

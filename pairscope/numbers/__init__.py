@@ -1,0 +1,1 @@
+"""The topics of analytics; `analytics.py` is their one face."""

@@ -1,0 +1,346 @@
+"""Hedge ratios: how much of x offsets one unit of y, fitted four ways, over a whole sample or a moving window.
+
+Regression: `y = alpha + beta x + e`. The value at a time of a rolling hedge uses the rows up to that time only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+
+from market import Floats, WrongUse
+from pairscope.kernels import hedge as kernels
+from pairscope.numbers import series
+from pairscope.numbers.hedge_error import Scores, SlopeError, scores, slope_error
+
+HedgeMethod = Literal["ols", "huber", "theil_sen", "tls"]
+METHODS: tuple[str, ...] = get_args(HedgeMethod)
+
+ROUNDING = 2.0 * float(np.finfo(np.float64).eps)
+"""Residuals smaller than this share of the legs are rounding, not spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeRatio:
+    """A fitted `y = alpha + beta x`; `reason` says why numbers are NaN, and is empty when none is.
+
+    `stderr`, `low` and `high` allow for residuals that remember (see `hedge_error`); `classical_stderr` does not.
+    `r2` is the share of the variance of y that the line explains, about zero without an intercept. `residual_std` is
+    in units of y (of log y with `log`). `n` is the rows used.
+    """
+
+    method: str
+    alpha: float = math.nan
+    beta: float = math.nan
+    stderr: float = math.nan
+    classical_stderr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    r2: float = math.nan
+    n: int = 0
+    residual_std: float = math.nan
+    log: bool = False
+    intercept: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RollingHedge:
+    """Past-only hedge ratios: `frame` has `alpha`, `beta`, `r2` at each time, of the `window` rows that end there."""
+
+    window: int
+    method: str
+    log: bool
+    intercept: bool
+    frame: pd.DataFrame
+
+
+class Moments(NamedTuple):
+    """Means (zero without an intercept), and sums of products about them; numbers, or arrays over time."""
+
+    mean_y: float
+    mean_x: float
+    yy: float
+    xy: float
+    xx: float
+
+
+class Line(NamedTuple):
+    """A fitted line, and what its error follows from (see `hedge_error`): the sum of squared residuals,
+    sums over the residuals about their mean and over the scores, and the slope of these."""
+
+    alpha: float
+    beta: float
+    squares: float
+    residual: Scores
+    score: Scores
+    slope: float
+
+
+def hedge_ratio(
+    y: series.Series,
+    x: series.Series,
+    *,
+    method: HedgeMethod = "ols",
+    log: bool = False,
+    intercept: bool = True,
+    confidence: float = 0.95,
+) -> HedgeRatio:
+    """Fit `y = alpha + beta x` over the whole sample (it uses all of it, so it is no signal for the past).
+
+    Args:
+        y, x: prices in time order; rows in which one is missing are left out.
+        method: `ols` least squares (statsmodels' OLS); `huber` least squares that give less weight to outliers
+            (statsmodels' RLM with HuberT); `theil_sen` the median slope of all pairs of rows, exactly (SciPy's
+            theilslopes; without an intercept the median of y / x); `tls` the line nearest to the points, errors in
+            both legs alike, which depends on the units of the legs.
+        log: fit the logarithms of the prices.
+        intercept: fit alpha; otherwise it is 0.
+        confidence: of the interval `low` to `high`.
+
+    Raises:
+        WrongUse: for an unknown method, a confidence that is not between 0 and 1, legs that do not match.
+    """
+    series.choose("hedge method", method, METHODS)
+    if not 0.0 < confidence < 1.0:
+        raise WrongUse(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+    first, second, reason = prepared(y, x, log=log)
+    moments = whole_moments(first, second, intercept=intercept)
+    if not math.isfinite(moments.yy + moments.xx):
+        first, second = series.finite_pairs(first, second)
+        moments = whole_moments(first, second, intercept=intercept)
+    rows = len(first)
+    reason = reason or refusal(first, second, moments)
+    line = None if reason else FITS[method](first, second, moments, intercept)
+    if line is None or not math.isfinite(line.beta):
+        reason = reason or "the legs do not move together: no slope is better than another"
+        return HedgeRatio(method, n=rows, log=log, intercept=intercept, reason=reason)
+    squares = line.squares
+    if squares <= ROUNDING**2 * (moments.yy + rows * (moments.mean_y**2 + (line.beta * moments.mean_x) ** 2)):
+        squares, error = 0.0, SlopeError(0.0, 0.0, 1.0)
+    else:
+        error = slope_error(line.score, line.slope, line.residual, rows, intercept=intercept)
+    low, high = error.interval(line.beta, confidence)
+    return HedgeRatio(
+        method,
+        line.alpha,
+        line.beta,
+        error.stderr,
+        error.classical,
+        low,
+        high,
+        1.0 - squares / moments.yy,
+        rows,
+        math.sqrt(squares / (rows - 1 - intercept)),
+        log,
+        intercept,
+        error.reason,
+    )
+
+
+def rolling_hedge(
+    y: series.Series,
+    x: series.Series,
+    *,
+    window: int,
+    method: HedgeMethod = "ols",
+    log: bool = False,
+    intercept: bool = True,
+) -> RollingHedge:
+    """Fit `y = alpha + beta x` at each time to the `window` rows that end there; nothing later is used.
+
+    NaN before the first full window, and while a missing value is inside the window or a leg does not move in it.
+    The options are those of `hedge_ratio`.
+
+    Raises:
+        WrongUse: for an unknown method, a window that is not a whole number from 3, legs that do not match.
+    """
+    series.choose("hedge method", method, METHODS)
+    window = series.whole_number("window", window, least=3)
+    first, second, _ = prepared(y, x, log=log)
+    sums = kernels.rolling_moments(first, second, window)
+    dead = ~((sums[2] > 0.0) & (sums[4] > 0.0) & np.isfinite(sums).all(axis=0))
+    sums[:, dead] = math.nan
+    moments = about_zero(Moments(*sums), window, intercept=intercept)
+    if method in LOOPS:
+        alpha, beta = LOOPS[method](first, second, sums, window, intercept)
+    else:
+        beta = moments.xy / moments.xx if method == "ols" else nearest(moments)
+        alpha = moments.mean_y - beta * moments.mean_x
+    frame = {"alpha": alpha, "beta": beta, "r2": explained(moments, alpha, beta, window)}
+    return RollingHedge(window, method, log, intercept, series.varying(frame, series.index_of(y, x)))
+
+
+def prepared(y: series.Series, x: series.Series, *, log: bool) -> tuple[Floats, Floats, str]:
+    """Return both legs, or their logarithms (NaN where there is none, and then why)."""
+    first, second = series.legs(y, x)
+    if not log:
+        return first, second, ""
+    bad = int(((first <= 0.0) | (second <= 0.0)).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = (np.where(leg > 0.0, np.log(leg), math.nan) for leg in (first, second))
+    return (
+        first,
+        second,
+        f"{bad} of {len(first)} rows have a price that is not above 0 and has no logarithm" * (bad > 0),
+    )
+
+
+def whole_moments(y: Floats, x: Floats, *, intercept: bool) -> Moments:
+    """Return the moments of the whole sample; NaN where a value is missing, or there is none.
+
+    They are taken about the middle row first, and a second time where that turns out to be far from the means.
+    """
+    rows = len(y)
+    if not rows:
+        return Moments(*[math.nan] * 5)
+    at_y, at_x = (float(y[rows // 2]), float(x[rows // 2])) if intercept else (0.0, 0.0)
+    for _ in range(2):
+        sum_y, sum_x, yy, xy, xx = kernels.products(y, x, at_y, at_x)
+        if not intercept:
+            return Moments(0.0, 0.0, yy, xy, xx)
+        off_y, off_x = sum_y / rows, sum_x / rows
+        at_y, at_x = at_y + off_y, at_x + off_x
+        yy, xy, xx = yy - sum_y * off_y, xy - sum_x * off_y, xx - sum_x * off_x
+        if sum_y * off_y <= 9.0 * yy and sum_x * off_x <= 9.0 * xx:
+            break
+    return Moments(at_y, at_x, yy, xy, xx)
+
+
+def about_zero(moments: Moments, rows: int, *, intercept: bool) -> Moments:
+    """Return moments about the means as they are, or without an intercept those about zero."""
+    if intercept:
+        return moments
+    y, x, yy, xy, xx = moments
+    return Moments(0.0 * y, 0.0 * x, yy + rows * y * y, xy + rows * x * y, xx + rows * x * x)
+
+
+def refusal(y: Floats, x: Floats, moments: Moments) -> str:
+    """Return why no line can be fitted, or nothing."""
+    if len(y) < 3:
+        return f"{len(y)} rows with both legs are too few; a line needs 3"
+    if not math.isfinite(moments.yy + moments.xx):
+        return "the values are too large to be squared"
+    for name, leg, mean, squares in (("y", y, moments.mean_y, moments.yy), ("x", x, moments.mean_x, moments.xx)):
+        if squares <= len(leg) * (ROUNDING * mean) ** 2 or leg[0] == leg[1]:
+            if leg.min() == leg.max():
+                return f"{name} is constant"
+            if squares == 0.0:
+                return f"the moves of {name} are too small to be squared"
+    return ""
+
+
+def explained(moments: Moments, alpha: Floats, beta: Floats, rows: int) -> Floats:
+    """Return the share of the squares of y that a line explains; negative where it is worse than none."""
+    offset = alpha - (moments.mean_y - beta * moments.mean_x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        left = moments.yy - 2.0 * beta * moments.xy + beta * beta * moments.xx + rows * offset * offset
+    return 1.0 - np.maximum(left, 0.0) / moments.yy
+
+
+def nearest(moments: Moments) -> Floats:
+    """Return the slope of the line with the least squared distances, measured at right angles; NaN when undefined.
+
+    It is the first principal axis: `(d + sqrt(d^2 + 4 xy^2)) / (2 xy)` with `d = yy - xx` (Pearson 1901).
+    """
+    gap, twice = moments.yy - moments.xx, 2.0 * np.asarray(moments.xy)
+    reach = np.hypot(gap, twice)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(gap > 0.0, (gap + reach) / twice, twice / (reach - gap))
+    return np.where(np.isfinite(slope), slope, math.nan)
+
+
+def least_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+    """Fit by least squares, in closed form."""
+    beta = moments.xy / moments.xx
+    score = scores(y, x, moments.mean_y, moments.mean_x, beta)
+    return Line(moments.mean_y - beta * moments.mean_x, beta, score.squares, score, score, moments.xx)
+
+
+def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+    """Fit by least squared distances; its equation is `sum((x + beta y) e) = 0`."""
+    beta = float(nearest(moments))
+    score = scores(y, x, moments.mean_y, moments.mean_x, beta, tilt=beta)
+    slope = moments.xx - moments.yy + 2.0 * beta * moments.xy
+    return Line(moments.mean_y - beta * moments.mean_x, beta, score.squares, score, score, slope)
+
+
+def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+    """Fit Huber's M-estimate by reweighting; its error follows from the residuals clipped at 1.345 deviations."""
+    w, rise = x - moments.mean_x, y - moments.mean_y
+    offset, beta, scale = kernels.huber_line(rise, w, moments.xy / moments.xx, intercept)
+    e = rise - offset - beta * w
+    clipped = np.clip(e, -kernels.HUBER_BEND * scale, kernels.HUBER_BEND * scale)
+    slope = float(np.mean(clipped == e)) * moments.xx
+    alpha = offset + moments.mean_y - beta * moments.mean_x
+    return robust_line(alpha, beta, e, clipped, w, slope)
+
+
+def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+    """Fit by the median of all slopes; its error follows from ranks.
+
+    The median solves `sum(sign(x_i - x_j) sign(e_i - e_j)) = 0`, which in large samples is the sum of the products of
+    the centred ranks of x and of e. It falls with beta by twice the density of the difference of two residuals at
+    zero, for each unit of `rank x` (Sen 1968, JASA 63). Without an intercept, ranks become signs, the difference of
+    two residuals the residual, and x itself takes the place of its ranks' product.
+    """
+    alpha, beta = kernels.theil_sen_line(y, x, intercept)
+    e = y - alpha - beta * x
+    ordered = np.sort(e)
+    if intercept:
+        ranks, w = centred_ranks(e), centred_ranks(x)
+        slope = 2.0 * density_of_differences(ordered) * float(np.sum(w * (x - moments.mean_x)))
+    else:
+        ranks, w = np.sign(e), np.sign(x)
+        slope = 2.0 * density_at_zero(ordered) * float(np.abs(x).sum())
+    return robust_line(alpha, beta, e, ranks, w, slope)
+
+
+def robust_line(alpha: float, beta: float, e: Floats, bounded: Floats, w: Floats, slope: float) -> Line:
+    """Return a line with residuals `e` that solves `sum(w bounded) = 0`; `e` need not have a mean of zero."""
+    residual = scores(e, w, e.mean(), 0.0, 0.0)
+    squares = residual.squares + len(e) * float(e.mean()) ** 2
+    return Line(alpha, beta, squares, residual, scores(bounded, w, 0.0, 0.0, 0.0), slope)
+
+
+def centred_ranks(values: Floats) -> Floats:
+    """Return the share of values below each less the share above it: from -1 to 1, ties in the middle."""
+    ordered = np.sort(values)
+    both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return both / len(values) - 1.0
+
+
+def bandwidth(ordered: Floats) -> float:
+    """Return how near two residuals must be to count as equal: a part of the quartile range that falls with n."""
+    rows = len(ordered)
+    return float(ordered[(3 * rows) // 4] - ordered[rows // 4]) * rows**-0.2 or math.nan
+
+
+def density_of_differences(ordered: Floats) -> float:
+    """Return the density at zero of the difference of two residuals (Koul, Sievers and McKean 1987)."""
+    rows, near = len(ordered), bandwidth(ordered)
+    pairs = int(np.searchsorted(ordered, ordered + near, "right").sum()) - rows * (rows + 1) // 2
+    return pairs / (rows * (rows - 1) * near)
+
+
+def density_at_zero(ordered: Floats) -> float:
+    """Return the density of the residuals at zero."""
+    near = bandwidth(ordered)
+    ends = np.searchsorted(ordered, (-near / 2, near / 2))
+    return float(ends[1] - ends[0]) / (len(ordered) * near)
+
+
+FITS: dict[str, Callable[[Floats, Floats, Moments, bool], Line]] = {
+    "ols": least_squares,
+    "huber": bounded_squares,
+    "theil_sen": median_of_slopes,
+    "tls": least_distances,
+}
+
+LOOPS: dict[str, Callable[[Floats, Floats, Floats, int, bool], Floats]] = {
+    "huber": kernels.rolling_huber,
+    "theil_sen": kernels.rolling_theil_sen,
+}

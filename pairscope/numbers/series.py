@@ -1,0 +1,103 @@
+"""What goes into a number and what comes out: any array-like in, float64 arrays inside, pandas out."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from market import Floats, UnknownName, WrongUse
+
+Series = Any
+"""A list, an array or a pandas Series of numbers."""
+
+
+def values(series: Series, *, name: str = "the series") -> Floats:
+    """Return `series` as a contiguous, writable float64 array of one dimension, without a copy where it is one.
+
+    Arrays of pandas are read-only, and a kernel would be compiled once more for these.
+
+    Raises:
+        WrongUse: for text, for two dimensions, for complex numbers.
+    """
+    try:
+        array = np.require(series, np.float64, ("C", "W")) if np.ndim(series) else None
+    except (TypeError, ValueError) as error:
+        raise WrongUse(f"{name} holds something that is not a number: {error}") from error
+    if array is None or array.ndim != 1:
+        raise WrongUse(f"{name} has {np.ndim(series)} dimensions; expected one, a list of numbers in time order")
+    return array
+
+
+def legs(y: Series, x: Series) -> tuple[Floats, Floats]:
+    """Return both legs as arrays of one length.
+
+    Raises:
+        WrongUse: when the lengths differ, or both carry an index and these differ: nothing is aligned silently.
+    """
+    first, second = values(y, name="y"), values(x, name="x")
+    if len(first) != len(second):
+        raise WrongUse(f"y has {len(first)} values and x has {len(second)}; join them by time first")
+    if isinstance(y, pd.Series) and isinstance(x, pd.Series) and not y.index.equals(x.index):
+        raise WrongUse("y and x are indexed by different times; join them by time first (analyze_pair does)")
+    return first, second
+
+
+def index_of(*series: Series) -> pd.Index:
+    """Return the index of the first pandas Series among `series`, else 0, 1, 2, ..."""
+    for each in series:
+        if isinstance(each, pd.Series):
+            return each.index
+    return pd.RangeIndex(len(series[0]))
+
+
+def finite_pairs(y: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """Return the rows in which both legs are finite; the arrays themselves where all are."""
+    good = np.isfinite(y) & np.isfinite(x)
+    return (y, x) if good.all() else (y[good], x[good])
+
+
+class Sample(NamedTuple):
+    """What is left of a series between its first and last finite value; a reason where there is a hole inside."""
+
+    values: Floats
+    reason: str = ""
+
+
+def unbroken(series: Floats) -> Sample:
+    """Cut non-finite values off both ends; a missing one inside leaves no sample, because it breaks the time steps."""
+    good = np.isfinite(series)
+    if good.all():
+        return Sample(series)
+    places = np.flatnonzero(good)
+    inside = series[places[0] : places[-1] + 1] if len(places) else series[:0]
+    missing = len(inside) - len(places)
+    if missing:
+        return Sample(series[:0], f"{missing} of {len(inside)} values are missing inside the sample")
+    return Sample(inside)
+
+
+def choose(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Refuse an option that is not among the known ones.
+
+    Raises:
+        UnknownName: with the nearest of them.
+    """
+    if name not in known:
+        raise UnknownName(kind, name, known)
+
+
+def whole_number(name: str, value: Any, *, least: int) -> int:
+    """Return an option that must be an integer of at least `least`.
+
+    Raises:
+        WrongUse: for anything else, True included.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise WrongUse(f"{name} is {value!r}; expected a whole number from {least}")
+    return int(value)
+
+
+def varying(columns: dict[str, NDArray[Any]], index: pd.Index) -> pd.DataFrame:
+    """Return what varies in time as a frame, without copying the columns one by one."""
+    return pd.DataFrame(columns, index=index, copy=False)
