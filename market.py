@@ -38,8 +38,11 @@ EARLIEST_MS = 631_152_000_000
 Side = Literal["buy", "sell"]
 """The side of the taker, the one who crossed the spread."""
 
-Label = Literal["LIVE", "SIMULATED", "REPLAY"]
+Label = Literal["LIVE", "SIMULATED", "REPLAY", "FILE"]
 """Where the trades of a desk come from; every view and export says it."""
+
+IMPORTED = "import"
+"""The venue of trades and bars whose file names none."""
 
 
 class PairscopeError(Exception):

@@ -9,12 +9,14 @@ The errors of a store are drawn in pairscope/sqlite/errors.py and are to be had 
 import math
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from operator import add
 from pathlib import Path
 from typing import Protocol
 
 from market import (
+    IMPORTED,
     MINUTE,
     SECOND,
     Bar,
@@ -110,6 +112,14 @@ class Store(Protocol):
         Trades already stored are counted as duplicates. StoreBusy: too many wait already, nothing was taken.
         """
 
+    def append_whole(
+        self, batches: Callable[[], Iterable[Sequence[Tick]]], candles: Sequence[Bars] = ()
+    ) -> Future[Appended]:
+        """Store what an import holds in one transaction: all of it or nothing; return the counts of all rows.
+
+        `batches` gives the trades from the beginning each time it is called: a busy disk makes us try again.
+        """
+
     def reject(self, rejects: Sequence[Reject]) -> Future[None]:
         """Remember trades that could not be taken."""
 
@@ -117,7 +127,7 @@ class Store(Protocol):
         """End an open gap that nothing more will fill."""
 
     def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> Future[int]:
-        """Store the exchange's own candles (1s or 1m) for where its trades are not to be had."""
+        """Store candles, the exchange's own or those of a file, for where its trades are not to be had."""
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return all that the store knows."""
@@ -356,6 +366,8 @@ class SqliteReader:
     def label(self, instrument: Instrument) -> Label:
         if instrument.venue == "simulated":
             return "SIMULATED"
+        if instrument.venue == IMPORTED:
+            return "FILE"
         return "REPLAY" if self.labels()[:1] == ["REPLAY"] else "LIVE"
 
     def labels(self) -> list[Label]:
@@ -486,11 +498,6 @@ class SqliteStore(SqliteReader):
             self._writer.submit(self._run[1])
 
     def append(self, ticks: Sequence[Tick], *, holes: Sequence[Hole] = ()) -> "Future[Appended]":
-        """Store trades, and open a gap for each hole before them: all together or not at all.
-
-        Raises:
-            StoreBusy: when too many wait already; nothing of it is taken.
-        """
 
         def work(db: sqlite3.Connection) -> Appended:
             upkeep, now = self._database.upkeep, self._clock()
@@ -501,6 +508,24 @@ class SqliteStore(SqliteReader):
             return appended._replace(gaps=opened)
 
         return self._writer.submit(work, rows=len(ticks) + len(holes))
+
+    def append_whole(
+        self, batches: Callable[[], Iterable[Sequence[Tick]]], candles: Sequence[Bars] = ()
+    ) -> "Future[Appended]":
+
+        def work(db: sqlite3.Connection) -> Appended:
+            upkeep, now, sums = self._database.upkeep, self._clock(), [0, 0, 0, 0]
+            for batch in batches():
+                appended, conflicts = upkeep.append(db, batch, now)
+                insert_rejects(db, list(map(_conflict_reject, conflicts)), now)
+                sums = list(map(add, sums, appended[:4]))
+            stored, duplicates, conflicting, expired = sums
+            for bars in candles:
+                fresh = upkeep.put_klines(db, bars.instrument, bars.timeframe, list(bars))
+                stored, duplicates = stored + fresh, duplicates + len(bars) - fresh
+            return Appended(stored, duplicates, conflicting, expired)
+
+        return self._writer.submit(work)
 
     def reject(self, rejects: Sequence[Reject]) -> "Future[None]":
         return self._writer.submit(lambda db: insert_rejects(db, rejects, self._clock()), rows=len(rejects))
@@ -515,15 +540,8 @@ class SqliteStore(SqliteReader):
         return self._writer.submit(work)
 
     def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> "Future[int]":
-        if timeframe.ms not in (SECOND, MINUTE):
-            raise WrongUse(f"candles are kept at 1s and 1m, not at {timeframe}")
-
         def work(db: sqlite3.Connection) -> int:
-            book = self._database.upkeep.book(db, instrument)
-            rows = [(book.key, timeframe.ms, *bar[:9]) for bar in bars if bar.volume > 0]
-            db.executemany("INSERT OR REPLACE INTO klines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            book.touched = min([book.touched, *(bar.time_ms for bar in bars)])
-            return len(rows)
+            return self._database.upkeep.put_klines(db, instrument, timeframe, bars)
 
         return self._writer.submit(work, rows=len(bars))
 

@@ -1,7 +1,7 @@
 """Reading bars, trades and gaps of one instrument, within one snapshot of the database."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ KLINES = f"SELECT {_BAR} FROM klines WHERE symbol = ? AND length = ? AND time >=
 NEWEST_SECOND = "SELECT max(time) FROM bars_1s WHERE symbol = ?"
 EARLIEST = """
     SELECT (SELECT min(time) FROM bars_1s WHERE symbol = :key), (SELECT min(time) FROM bars_1m WHERE symbol = :key)"""
+NEXT_LENGTH = "SELECT min(length) FROM klines WHERE symbol = ? AND length > ?"
 KLINE_SPAN = "SELECT min(time), max(time + length) FROM klines WHERE symbol = ?"
 NEXT_BAR = """
     SELECT min(time) FROM (
@@ -99,9 +100,21 @@ def read_bars(
     if klines:
         bars = _with_klines(bars, bars_from_rows(instrument, base, klines), gaps, span)
     bars = coarsen(bars, timeframe)
+    for length in _longer_klines(db, key, base, timeframe):
+        rows = db.execute(KLINES, (key, length.ms, start, stop)).fetchall()
+        longer = coarsen(bars_from_rows(instrument, length, rows), timeframe)
+        bars = _with_klines(bars, longer[~np.isin(longer.time, bars.time[bars.klines])], gaps, span)
     if gaps:
         bars = _marked(bars, gap=overlapping(bars.time, timeframe.ms, gaps))
     return Read(bars, span is None or span[1] <= end)
+
+
+def _longer_klines(db: sqlite3.Connection, key: int, base: Timeframe, timeframe: Timeframe) -> Iterator[Timeframe]:
+    """Yield the lengths of longer candles than `base` (those of imported files) that add up to `timeframe`."""
+    length = base.ms
+    while (length := db.execute(NEXT_LENGTH, (key, length)).fetchone()[0]) is not None:
+        if timeframe.ms % length == 0:
+            yield Timeframe(length)
 
 
 def _recorded(

@@ -14,7 +14,7 @@ from itertools import chain, groupby, islice
 from operator import itemgetter, lt
 from typing import Any, NamedTuple
 
-from market import MINUTE, SECOND, Gap, GapState, Hole, Instrument, Tick, Timeframe, bars_from_rows, coarsen
+from market import MINUTE, SECOND, Bar, Gap, GapState, Hole, Instrument, Tick, Timeframe, bars_from_rows, coarsen
 
 Row = tuple[int, int, int, float, float, int | None]
 """A trade as stored: symbol key, trade id, time, price, quantity, buy."""
@@ -30,6 +30,7 @@ TICKS_AT_ONCE = 50
 INSERT_MANY_TICKS = INSERT_TICKS + ", (?, ?, ?, ?, ?, ?)" * (TICKS_AT_ONCE - 1)
 INSERT_SECONDS = "INSERT OR REPLACE INTO bars_1s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_MINUTES = "INSERT OR REPLACE INTO bars_1m VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+KLINE_COUNT = "SELECT count(*) FROM klines WHERE symbol = ? AND length = ?"
 INSERT_GAP = """
     INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
@@ -238,6 +239,17 @@ class Upkeep:
         book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
         changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ?"
         db.execute(changes, (state, reason, now, gap.key))
+
+    def put_klines(
+        self, db: sqlite3.Connection, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]
+    ) -> int:
+        """Keep candles, in place of those of the same times; return how many are new."""
+        book = self.book(db, instrument)
+        before = db.execute(KLINE_COUNT, (book.key, timeframe.ms)).fetchone()[0]
+        rows = [(book.key, timeframe.ms, *bar[:9]) for bar in bars if bar.volume > 0]
+        db.executemany("INSERT OR REPLACE INTO klines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        book.touched = min([book.touched, *(bar.time_ms for bar in bars)])
+        return int(db.execute(KLINE_COUNT, (book.key, timeframe.ms)).fetchone()[0]) - int(before)
 
     def _by_book(self, db: sqlite3.Connection, ticks: Sequence[Tick]) -> Iterable[tuple[Book, list[Row]]]:
         groups: dict[tuple[str, str], tuple[int, list[Row]]] = {}

@@ -11,7 +11,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from market import HOUR, MINUTE, Bar, Hole, Instrument, Reject, Tick, Timeframe, UnknownName, WrongUse
+from market import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Bar,
+    Hole,
+    Instrument,
+    Reject,
+    Tick,
+    Timeframe,
+    UnknownName,
+    WrongUse,
+    bars_from_rows,
+)
 from store import SqliteReader, Store
 
 T0 = 1_700_000_040_000
@@ -344,8 +357,37 @@ class StoreContract:
         store.append([trade(1, T0)]).result()
         assert store.add_klines(BTC, Timeframe(MINUTE), [Bar(T0 - MINUTE, 1, 1, 1, 1, 0, 0, 0, 0)]).result() == 0
         assert store.bars(BTC, "1m").time.tolist() == [T0]
-        with pytest.raises(WrongUse, match="1s and 1m"):
-            store.add_klines(BTC, Timeframe.parse("5m"), [])
+
+    def test_longer_candles_serve_their_own_length_and_its_multiples(self, store: Store) -> None:
+        hour, day = Timeframe.parse("1h"), T0 - T0 % DAY
+        candles = [Bar(day + 3_600_000 * i, 10 + i, 20 + i, 5, 11 + i, 2, 20, 1, 7) for i in range(3)]
+        store.add_klines(BTC, hour, candles).result()
+        assert store.bars(BTC, "1m").time.tolist() == store.bars(BTC, "90m").time.tolist() == []
+        assert list(store.bars(BTC, "1h").close) == [11, 12, 13]
+        two = store.bars(BTC, "2h")
+        assert (two.open.tolist(), two.close.tolist(), two.high.tolist()) == ([10, 12], [12, 13], [21, 22])
+        assert two.klines.all()
+
+    def test_longer_candles_give_way_to_shorter_ones_and_to_trades(self, store: Store) -> None:
+        hour = Timeframe.parse("1h")
+        begin = T0 - T0 % hour.ms
+        store.add_klines(BTC, hour, [Bar(begin + hour.ms * i, 1, 1, 1, 1, 1, 1, 1, 1) for i in range(3)]).result()
+        store.add_klines(BTC, Timeframe(MINUTE), [Bar(begin + hour.ms, 2, 2, 2, 2, 2, 2, 2, 2)]).result()
+        assert store.bars(BTC, "1h").close.tolist() == [1, 2, 1]
+
+    def test_an_import_is_one_transaction(self, store: Store) -> None:
+        def broken() -> Iterator[list[Tick]]:
+            yield [trade(1, T0), trade(2, T0 + 5)]
+            raise ValueError("the file ends in the middle")
+
+        candles = bars_from_rows(ETH, Timeframe(MINUTE), [(T0 - T0 % MINUTE, 1, 1, 1, 1, 1, 1, 1, 1)])
+        with pytest.raises(ValueError, match="in the middle"):
+            store.append_whole(broken, [candles]).result()
+        assert store.instruments() == ()
+        done = store.append_whole(lambda: [[trade(1, T0)], [trade(1, T0), trade(2, T0 + 5)]], [candles]).result()
+        assert (done.stored, done.duplicates) == (3, 1)
+        assert set(store.instruments()) == {BTC, ETH}
+        assert store.bars(ETH, "1m").klines.all()
 
     def test_the_latest_trade_and_the_highest_id_of_each_symbol_are_known(self, store: Store) -> None:
         eth = trade(7, T0 + 9, symbol="ETHUSDT")

@@ -1,0 +1,236 @@
+"""From good rows to trades and bars: sorted, without repetitions, with ids and a timeframe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market import BAR_COLUMNS, DAY, SECOND, Bars, Flags, Instrument, Integers, Timeframe
+from pairscope.uploads.ids import made_ids
+from pairscope.uploads.rows import Gathered, refuse_rows
+from pairscope.uploads.upload import AmbiguousFile, FileError, Rejects, TickColumns, UploadOptions
+
+REPEATED = "a duplicate of an earlier row"
+_OTHER_TRADE = "the id of another trade"
+_OTHER_BAR = "another bar of a time that there is a bar of"
+_CRAMMED = "more trades of one millisecond than can be told apart"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """Rows of several files, one file after the other."""
+
+    files: Sequence[Gathered]
+    columns: dict[str, NDArray[Any]]
+
+    def only(self, rows: Any) -> "_Stack":
+        return _Stack(self.files, {name: column[rows] for name, column in self.columns.items()})
+
+    def refuse(self, rows: Flags, rule: str, rejects: Rejects) -> None:
+        for number, file in enumerate(self.files):
+            own = rows & (self.columns["file"] == number)
+            if own.any():
+                refuse_rows(rejects, file.file, np.sort(self.columns["line"][own]), rule)
+
+
+def _stacked(files: Sequence[Gathered], defaults: Mapping[str, float]) -> _Stack:
+    """Put files one below the other; a column that one of them lacks is filled with its default."""
+    parts: list[dict[str, NDArray[Any]]] = []
+    for number, file in enumerate(files):
+        count = len(file.columns["line"])
+        part = {name: np.full(count, default) for name, default in defaults.items()}
+        parts.append(part | file.columns | {"file": np.full(count, number, np.int32)})
+    return _Stack(files, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+# ---- trades
+
+
+def ticks_of(
+    files: Sequence[Gathered], instruments: Sequence[Instrument], rejects: Rejects
+) -> tuple[TickColumns | None, list[str]]:
+    """Return the trades of all files in time order, and what is to be said of them."""
+    files = [file for file in files if "price" in file.columns]
+    if not files:
+        return None, []
+    for file in files:
+        file.columns = _told_side(file)
+    stack = _stacked(files, {"trade_id": -1})
+    order = np.argsort(stack.columns["time"], kind="stable")
+    stack = stack.only(order)
+    stack = _without_repeated_ids(stack, rejects)
+    notes = _drop_strange_ids(stack)
+    stack = _with_ids(stack, instruments, rejects)
+    columns = stack.columns
+    used, code = np.unique(columns["code"], return_inverse=True)
+    named = tuple(instruments[number] for number in used.tolist())
+    trade_id, side = columns["trade_id"].astype(np.int64), columns["side"].astype(np.int8)
+    return TickColumns(named, code, columns["time"], columns["price"], columns["qty"], trade_id, side), notes
+
+
+def _told_side(file: Gathered) -> dict[str, NDArray[Any]]:
+    columns = dict(file.columns)
+    none = np.zeros(len(columns["line"]), np.int8)
+    side, maker = columns.pop("side", none), columns.pop("buyer_is_maker", none)
+    columns.pop("exec_type", None)
+    return columns | {"side": np.where(side != 0, side, maker).astype(np.int8)}
+
+
+def _without_repeated_ids(stack: _Stack, rejects: Rejects) -> _Stack:
+    columns = stack.columns
+    given = np.flatnonzero(columns["trade_id"] >= 0)
+    order = given[np.lexsort((columns["trade_id"][given], columns["code"][given]))]
+    key = [columns[name][order] for name in ("code", "trade_id")]
+    again = np.zeros(len(order), np.bool_)
+    again[1:] = (key[0][1:] == key[0][:-1]) & (key[1][1:] == key[1][:-1])
+    if not again.any():
+        return stack
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(order))))
+    same = np.ones(len(order), np.bool_)
+    for name in ("time", "price", "qty", "side"):
+        same &= columns[name][order] == columns[name][order[first]]
+    for rule, wrong in ((REPEATED, again & same), (_OTHER_TRADE, again & ~same)):
+        flags = np.zeros(len(columns["line"]), np.bool_)
+        flags[order[wrong]] = True
+        stack.refuse(flags, rule, rejects)
+    keep = np.ones(len(columns["line"]), np.bool_)
+    keep[order[again]] = False
+    return stack.only(keep)
+
+
+def _drop_strange_ids(stack: _Stack) -> list[str]:
+    """Forget the ids of which nobody said whose they are: those of two sources would be taken for one another's."""
+    named = np.array([file.own_ids for file in stack.files], np.bool_)[stack.columns["file"]]
+    strange = ~named & (stack.columns["trade_id"] >= 0)
+    if not strange.any():
+        return []
+    stack.columns["trade_id"] = np.where(strange, -1, stack.columns["trade_id"])
+    return ["The file names no venue: its trades are of venue import, with ids of ours (say venue=... to keep theirs)."]
+
+
+def _with_ids(stack: _Stack, instruments: Sequence[Instrument], rejects: Rejects) -> _Stack:
+    columns = stack.columns
+    rows = np.flatnonzero(columns["trade_id"] < 0)
+    parts = (columns[name][rows] for name in ("code", "time", "price", "qty"))
+    made = made_ids([instrument.symbol for instrument in instruments], *parts)
+    columns["trade_id"] = columns["trade_id"].astype(np.int64)
+    columns["trade_id"][rows] = made
+    without = columns["trade_id"] < 0
+    if not without.any():
+        return stack
+    stack.refuse(without, _CRAMMED, rejects)
+    return stack.only(~without)
+
+
+# ---- bars
+
+_BAR_DEFAULTS = {
+    "open": np.nan, "high": np.nan, "low": np.nan, "volume": np.nan, "turnover": np.nan, "buy_volume": np.nan,
+    "trades": 0, "source": 1, "gap": 0, "forming": 0,
+}  # fmt: skip
+_BAR_TYPES = {"trades": np.int64, "klines": np.bool_, "gap": np.bool_, "forming": np.bool_}
+
+
+def bars_of(
+    files: Sequence[Gathered], instruments: Sequence[Instrument], options: UploadOptions, rejects: Rejects
+) -> tuple[dict[str, Bars], list[str]]:
+    """Return the bars of all files by symbol, and what is to be said of them.
+
+    Raises:
+        AmbiguousFile: one bar alone, which does not tell how long it is.
+        FileError: bars that are not a whole number of seconds apart, or more than a year.
+    """
+    files = [file for file in files if "close" in file.columns and len(file.columns["line"])]
+    if not files:
+        return {}, []
+    stack = _stacked(files, _BAR_DEFAULTS)
+    order = np.lexsort((stack.columns["time"], stack.columns["code"]))
+    stack = _without_repeated_bars(stack.only(order), rejects)
+    code = stack.columns["code"]
+    starts = np.flatnonzero(np.diff(code, prepend=-1))
+    ends = np.append(starts[1:], len(code))
+    steps = [_step(stack.columns["time"][start:end]) for start, end in zip(starts, ends, strict=True)]
+    common = _common([step for step in steps if step], options, files[0].file)
+    bars: dict[str, Bars] = {}
+    several = _held_twice([instruments[code[start]] for start in starts])
+    notes: list[str] = []
+    for start, end, step in zip(starts.tolist(), ends.tolist(), steps, strict=True):
+        instrument = instruments[int(code[start])]
+        length = common if options.timeframe is not None else step or common
+        timeframe = _timeframe(length, files[0].file, instrument)
+        name = str(instrument) if instrument.symbol in several else instrument.symbol
+        bars[name] = _bars(instrument, timeframe, {key: column[start:end] for key, column in stack.columns.items()})
+        notes.append(_said(name, bars[name]))
+    if len(notes) > _MOST_NOTES:
+        notes[_MOST_NOTES:] = [f"And {len(notes) - _MOST_NOTES:,} symbols more."]
+    return bars, notes
+
+
+_MOST_NOTES = 8
+
+
+def _without_repeated_bars(stack: _Stack, rejects: Rejects) -> _Stack:
+    columns = stack.columns
+    again = np.zeros(len(columns["line"]), np.bool_)
+    again[1:] = (columns["time"][1:] == columns["time"][:-1]) & (columns["code"][1:] == columns["code"][:-1])
+    if not again.any():
+        return stack
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))
+    same = np.ones(len(again), np.bool_)
+    for name in ("open", "high", "low", "close", "volume"):
+        column = columns[name]
+        same &= (column == column[first]) | (np.isnan(column) & np.isnan(column[first]))
+    stack.refuse(again & same, REPEATED, rejects)
+    stack.refuse(again & ~same, _OTHER_BAR, rejects)
+    return stack.only(~again)
+
+
+def _step(time: Integers) -> int:
+    """Return the most common difference of times, 0 for fewer than two."""
+    if len(time) < 2:
+        return 0
+    steps, counts = np.unique(np.diff(time), return_counts=True)
+    return int(steps[np.argmax(counts)])
+
+
+def _common(steps: Sequence[int], options: UploadOptions, file: str) -> int:
+    if options.timeframe is not None:
+        return Timeframe.parse(options.timeframe).ms
+    if not steps:
+        raise AmbiguousFile(file, "has one bar only, which does not tell how long it is", "timeframe")
+    return max(steps, key=steps.count)
+
+
+def _timeframe(ms: int, file: str, instrument: Instrument) -> Timeframe:
+    if ms % SECOND or ms > 366 * DAY:
+        raise FileError(
+            f"{file}: the rows of {instrument.symbol} are {ms:,} ms apart, and a bar is a whole number of seconds, "
+            "of a year at most: say timeframe=... if they are bars, or upload the trades"
+        )
+    return Timeframe(ms)
+
+
+def _held_twice(instruments: Sequence[Instrument]) -> set[str]:
+    symbols = [instrument.symbol for instrument in instruments]
+    return {symbol for symbol in symbols if symbols.count(symbol) > 1} if len(set(symbols)) < len(symbols) else set()
+
+
+def _bars(instrument: Instrument, timeframe: Timeframe, columns: dict[str, NDArray[Any]]) -> Bars:
+    columns["klines"] = columns["source"]
+    columns["trades"] = np.maximum(columns["trades"], 0)
+    for name in ("open", "high", "low"):
+        columns[name] = np.where(np.isnan(columns[name]), columns["close"], columns[name])
+    made = [columns[name].astype(_BAR_TYPES.get(name, columns[name].dtype)) for name in BAR_COLUMNS]
+    return Bars(instrument, timeframe, *made)
+
+
+def _said(name: str, bars: Bars) -> str:
+    steps = np.diff(bars.time)
+    odd = int(np.count_nonzero(steps % bars.timeframe.ms))
+    said = f"{name}: {len(bars):,} bars of {bars.timeframe}"
+    if odd:
+        return f"{said}, irregular: {odd:,} of {len(steps):,} steps are no multiple of it."
+    missing = int(steps.sum() // bars.timeframe.ms) - len(steps)
+    return f"{said}, {missing:,} missing between them." if missing else f"{said}, none missing between them."

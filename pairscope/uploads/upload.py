@@ -1,0 +1,384 @@
+"""What reading an upload takes and gives: options, limits, rejected rows, columns of trades, and the result."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market import (
+    MINUTE,
+    Bars,
+    Floats,
+    Instrument,
+    Integers,
+    PairscopeError,
+    Side,
+    Tick,
+    Timeframe,
+    UnknownName,
+    WrongUse,
+    bars_from_rows,
+    coarsen,
+    did_you_mean,
+)
+
+MAX_LINE = 1_000_000
+"""Bytes of the longest line that is read; the largest real frame, a depth snapshot, has 64,000."""
+
+LATEST_MS = 2**42 - 1
+"""The year 2109: later times would not leave room for the rest of an id."""
+
+Source = str | Path | bytes | BinaryIO
+"""Where an upload comes from: a path, or what a page was handed."""
+
+Kind = Literal["ticks", "trades", "agg_trades", "klines", "ohlc_long", "ohlc_single", "wide_closes", "frames"]
+Dates = Literal["month first", "day first"]
+Unit = Literal["s", "ms", "us", "ns"]
+Decimal = Literal[".", ","]
+DELIMITERS = (",", ";", "\t", "|")
+ENCODINGS = ("utf-8", "utf-16", "latin-1")
+
+
+class FileError(PairscopeError):
+    """The file holds nothing that can be read, or cannot be written."""
+
+
+class AmbiguousFile(WrongUse):
+    """A file that can be read in two ways.
+
+    Args:
+        file: its name.
+        why: what is seen in it.
+        option: the field of UploadOptions that settles it.
+        choices: what that option may be; empty where it is any name.
+    """
+
+    def __init__(self, file: str, why: str, option: str, choices: Sequence[str] = ()) -> None:
+        self.file, self.option, self.choices = file, option, tuple(choices)
+        ways = " or ".join(f"{option}={choice!r}" for choice in choices) or f"{option}=..."
+        super().__init__(f"{file} {why}: say which it is ({ways})")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """What the person says about a file; None is detected, or asked for.
+
+    `venue` is where the file names none (default ``import``), `zone` an IANA name for times that name no zone
+    (default UTC), `timeframe` for bars whose steps do not tell it.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: Decimal | None = None
+    dates: Dates | None = None
+    unit: Unit | None = None
+    zone: str | None = None
+    symbol: str | None = None
+    venue: str | None = None
+    kind: Kind | None = None
+    timeframe: str | Timeframe | None = None
+
+    def __post_init__(self) -> None:
+        allowed: dict[str, Sequence[str]] = {"delimiter": DELIMITERS, "encoding": ENCODINGS}
+        allowed |= {"decimal": get_args(Decimal), "dates": get_args(Dates), "unit": get_args(Unit)}
+        allowed |= {"kind": get_args(Kind)}
+        for name, known in allowed.items():
+            given = getattr(self, name)
+            if given is not None and given not in known:
+                near = did_you_mean(str(given), known)
+                raise WrongUse(f"unknown {name} {given!r}{near}; known: {', '.join(map(repr, known))}")
+        if self.timeframe is not None:
+            Timeframe.parse(self.timeframe)
+        if self.zone is not None:
+            try:
+                ZoneInfo(self.zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+                raise UnknownName("zone", self.zone, ("UTC", "Europe/Berlin", "America/New_York")) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large an upload may be; more is refused before memory is taken."""
+
+    uncompressed_bytes: int = 4 * 2**30
+    document_bytes: int = 64 * 2**20
+    """Of a JSON array on one line, which cannot be read piece by piece."""
+    rows: int = 20_000_000
+    columns: int = 5_000
+    cells: int = 20_000_000
+    """Of a table of closes, rows times columns."""
+    symbols: int = 10_000
+    members: int = 1_000
+    line: int = MAX_LINE
+    kept_rejects: int = 1_000
+    """How many rejected rows are kept one by one; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All that a reading goes by."""
+
+    options: UploadOptions
+    latest_ms: int
+    limits: Limits
+    parse: Callable[[bytes], Any] | None = None
+    database: "Callable[[Path], Database] | None" = None
+
+
+class Database(Protocol):
+    """A table of somebody else's database: its columns, and its rows as often as they are asked for."""
+
+    @property
+    def table(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def rows(self) -> Callable[[], Iterable[Sequence[object]]]: ...
+
+
+class Rejected(NamedTuple):
+    """One row or cell that was left out. Lines count from 1; rows do where a file has no lines."""
+
+    file: str
+    line: int
+    column: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        where = f"{self.file} line {self.line}" + (f", column {self.column}" if self.column else "")
+        return f"{where}: {self.rule}" + (f" ({self.value!r})" if self.value else "")
+
+
+class Rejects:
+    """Collects what was rejected: the first ones one by one, all of them counted by rule."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self.first: list[Rejected] = []
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def room(self) -> int:
+        """How many more would be kept one by one."""
+        return self._keep - len(self.first)
+
+    def add(self, reject: Rejected) -> None:
+        self.count(reject.rule, 1)
+        if self.room > 0:
+            self.first.append(reject)
+
+    def count(self, rule: str, count: int) -> None:
+        """Count rows that broke a rule; rules beyond a hundred are one, whoever thought of them."""
+        known = rule in self.counts or len(self.counts) < _MOST_RULES
+        self.counts[rule if known else "for other reasons"] += count
+
+
+_MOST_RULES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """What was understood of one file, or of one member of an archive."""
+
+    file: str
+    kind: Kind
+    rows: int
+    container: str
+    """What it came as, such as ``gzip``, ``zip``, ``Parquet``; empty for plain text."""
+    encoding: str
+    delimiter: str
+    decimal: str
+    header_line: int
+    """0 where the columns are known by their number only."""
+    columns: Mapping[str, str]
+    """From our field, or the symbol in a table of closes, to the column's name in the file."""
+    unused: tuple[str, ...]
+    times: str
+    zone: str
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """Say it to the person who uploaded it."""
+        how = [self.container, self.encoding]
+        how += [f"cells between {_DELIMITER_NAMES[self.delimiter]}"] if self.delimiter else []
+        how += [f"decimal {'comma' if self.decimal == ',' else 'point'}"]
+        how += [f"header in line {self.header_line}" if self.header_line else "no header"] if self.delimiter else []
+        told = [f"{self.file}: {self.rows:,} rows of {_KIND_NAMES[self.kind]} ({', '.join(filter(None, how))})."]
+        if self.kind == "frames":
+            return [told[0].split(" (")[0] + ".", *self.notes]
+        named = [f"{name} from {column!r}" if name != column else name for name, column in self.columns.items()]
+        told += [f"Columns: {_listed(named)}." + (f" Not used: {_listed(self.unused)}." if self.unused else "")]
+        return [*told, f"Times: {self.times}; {self.zone}.", *self.notes]
+
+
+_DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_KIND_NAMES: dict[Kind, str] = {
+    "ticks": "trades",
+    "trades": "Binance trades",
+    "agg_trades": "Binance aggregate trades",
+    "klines": "Binance klines",
+    "ohlc_long": "bars with a symbol column",
+    "ohlc_single": "bars of one symbol",
+    "wide_closes": "closes, a column per symbol",
+    "frames": "recorded WebSocket frames",
+}
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(name[:40] for name in names[:most]) + rest
+
+
+SIDES: tuple[Side | None, ...] = (None, "buy", "sell")
+"""By the code in TickColumns.side."""
+
+
+@dataclass(frozen=True, eq=False)
+class TickColumns:
+    """Trades by columns, in time order: 41 bytes a trade. `code` says which of the instruments each is of."""
+
+    instruments: tuple[Instrument, ...]
+    code: Integers
+    time: Integers
+    price: Floats
+    qty: Floats
+    trade_id: Integers
+    side: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __getitem__(self, rows: Any) -> "TickColumns":
+        return TickColumns(self.instruments, *(column[rows] for column in self.columns().values()))
+
+    def __iter__(self) -> Iterator[Tick]:
+        for batch in self.batches():
+            yield from batch
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in ("code", "time", "price", "qty", "trade_id", "side")}
+
+    def batches(self, size: int = 20_000) -> Iterator[list[Tick]]:
+        """Yield the trades in lists of `size`, as a store appends them."""
+        named = self.instruments
+        for start in range(0, len(self), size):
+            rows = zip(*(column[start : start + size].tolist() for column in self.columns().values()), strict=True)
+            yield [
+                Tick(named[code].venue, named[code].symbol, trade_id, time, price, qty, SIDES[side])
+                for code, time, price, qty, trade_id, side in rows
+            ]
+
+    def of(self, instrument: Instrument) -> "TickColumns":
+        """Return the trades of one instrument."""
+        return self[self.code == self.instruments.index(instrument)]
+
+    def bars(self, instrument: Instrument, timeframe: Timeframe) -> Bars:
+        """Put the trades of one instrument together into bars; a period without trades has none."""
+        own = self.of(instrument)
+        if not len(own):
+            return bars_from_rows(instrument, timeframe, [])
+        start = own.time - own.time % timeframe.ms
+        first = np.flatnonzero(np.diff(start, prepend=start[0] - 1))
+        last = np.append(first[1:], len(own)) - 1
+        turnover = own.price * own.qty
+        bought = np.where(own.side == 0, np.nan, np.where(own.side == 1, own.qty, 0.0))
+        false = np.zeros(len(first), np.bool_)
+        return Bars(
+            instrument,
+            timeframe,
+            start[first],
+            own.price[first],
+            np.maximum.reduceat(own.price, first),
+            np.minimum.reduceat(own.price, first),
+            own.price[last],
+            np.add.reduceat(own.qty, first),
+            np.add.reduceat(turnover, first),
+            np.add.reduceat(bought, first),
+            (last - first + 1).astype(np.int64),
+            false,
+            false.copy(),
+            false.copy(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """All that was read.
+
+    `bars` is by symbol, or by ``venue:symbol`` where two venues hold one symbol. `rows` counts the rows that were
+    looked at, `out_of_order` those that were sorted, `duplicates` those that repeat an earlier one to the digit.
+    `mostly_rejected` says that more than half of a file was: it is hardly what it was taken for.
+    """
+
+    files: tuple[FileReading, ...]
+    bars: dict[str, Bars]
+    ticks: TickColumns | None
+    rejected: tuple[Rejected, ...]
+    rejected_counts: Mapping[str, int]
+    rows: int
+    out_of_order: int
+    duplicates: int
+    mostly_rejected: bool
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def kind(self) -> str:
+        """What the files are, ``several`` where they differ."""
+        kinds = {reading.kind for reading in self.files}
+        return kinds.pop() if len(kinds) == 1 else "several"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that were found, as in `bars`, and those of the trades."""
+        traded = [instrument.symbol for instrument in self.ticks.instruments] if self.ticks is not None else []
+        return tuple(dict.fromkeys([*self.bars, *traded]))
+
+    def find(self, symbol: str) -> str:
+        """Return a symbol as it is spelled in here, whatever the letter case asked for.
+
+        Raises:
+            UnknownName: it is not in the files.
+        """
+        folded = {name.upper(): name for name in self.symbols}
+        found = symbol if symbol in self.symbols else folded.get(symbol.upper())
+        if found is None:
+            raise UnknownName("symbol", symbol, self.symbols)
+        return found
+
+    def leg(self, symbol: str, timeframe: Timeframe | None = None) -> Bars:
+        """Return the bars of a symbol, put together into longer ones or made of its trades (1m by default).
+
+        Raises:
+            UnknownName: it is not in the files.
+            WrongUse: its bars do not add up to that timeframe.
+        """
+        name = self.find(symbol)
+        if name in self.bars:
+            bars = self.bars[name]
+            return bars if timeframe is None else coarsen(bars, timeframe)
+        assert self.ticks is not None
+        instrument = next(each for each in self.ticks.instruments if name in (each.symbol, str(each)))
+        return self.ticks.bars(instrument, timeframe or Timeframe(MINUTE))
+
+    @property
+    def report(self) -> list[str]:
+        """What was understood and what was not, in sentences for a person."""
+        told = [_MOSTLY_REJECTED] if self.mostly_rejected else []
+        told += [sentence for reading in self.files for sentence in reading.sentences()]
+        told += self.notes
+        if self.out_of_order:
+            told.append(f"{self.out_of_order:,} rows were out of time order and were sorted.")
+        for rule, count in sorted(self.rejected_counts.items(), key=lambda item: -item[1]):
+            told.append(f"Rejected: {count:,} × {rule}.")
+        told += [f"{reject}." for reject in self.rejected[:10]]
+        return told
+
+
+_MOSTLY_REJECTED = "MORE THAN HALF OF THE ROWS WERE REJECTED: this is hardly the kind of file it was taken for."
