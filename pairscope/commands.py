@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from ingest import SymbolHealth
-from market import DAY, Instrument, PairscopeError, WrongUse
+from market import DAY, MINUTE, Instrument, PairscopeError, WrongUse
+from pairscope.files import Upload, UploadOptions, read_upload
 from store import Store
 
 Arguments = Mapping[str, object]
@@ -124,6 +127,43 @@ def delete(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     return Outcome(0, f"{gone:,} trades deleted", {"deleted": gone})
 
 
+def import_files(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Store what files hold, all of it or nothing; what is there already is stored once."""
+    files, options = arguments.get("files"), arguments.get("options", {})
+    if not isinstance(files, list) or not files or not isinstance(options, dict):
+        raise WrongUse(f"files must be a list of paths, not {files!r}")
+    upload = read_upload(*map(str, files), options=UploadOptions(**options), latest_ms=now + MINUTE)
+    traded = upload.ticks.instruments if upload.ticks is not None else ()
+    _keep_apart(desk.store, [*traded, *(bars.instrument for bars in upload.bars.values())])
+    candles = [bars for bars in upload.bars.values() if not np.isnan(bars.volume).any()]
+    rejected = rejected_rows(upload)
+    if left_out := [name for name, bars in upload.bars.items() if np.isnan(bars.volume).any()]:
+        why = f"{', '.join(left_out)}: closes without volume are no candles; use them with `analyze --input`"
+        rejected.append({"file": str(files[0]), "line": 0, "why": why})
+    done = desk.store.append_whole(list if upload.ticks is None else upload.ticks.batches, candles).result()
+    if done.conflicts:
+        why = f"{done.conflicts:,} trades have the id of a stored trade and another price, quantity, time or side"
+        rejected.append({"file": str(files[0]), "line": 0, "why": why})
+    duplicates = done.duplicates + upload.duplicates
+    values = {"rows": upload.rows, "stored": done.stored, "duplicates": duplicates, "rejected": rejected}
+    refused = sum(upload.rejected_counts.values()) + len(rejected) - len(upload.rejected)
+    told = f"{upload.rows:,} rows, {done.stored:,} stored, {duplicates:,} duplicates, {refused:,} rejections"
+    return Outcome(0, "\n".join([*upload.report, told]), {**values, "notes": list(upload.report)})
+
+
+def rejected_rows(upload: Upload) -> list[dict[str, object]]:
+    """Return what was left out of an upload, row by row."""
+    return [{"file": each.file, "line": each.line, "why": str(each)} for each in upload.rejected]
+
+
+def _keep_apart(store: Store, coming: Sequence[Instrument]) -> None:
+    """Refuse simulated trades where real ones are kept, so that nobody takes one for the other."""
+    simulated = [each for each in coming if each.venue == "simulated"]
+    real = [each for each in store.instruments() if each.venue != "simulated"]
+    if simulated and real:
+        raise WrongUse(f"{simulated[0]} is simulated and the store holds {real[0]}: name another store with --store")
+
+
 def status(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     """Tell how recording does."""
     health = desk.recording().snapshot()
@@ -217,6 +257,7 @@ def _days(arguments: Arguments, name: str) -> float:
 
 
 HANDED_OVER: Mapping[str, Callable[[Desk, Arguments, int], Outcome]] = {
+    "import": import_files,
     "prune": prune,
     "delete": delete,
     "status": status,

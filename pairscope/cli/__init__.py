@@ -12,9 +12,21 @@ from collections.abc import Callable, Sequence
 
 from market import PairscopeError, WrongUse
 from pairscope import __version__
-from pairscope.cli.changing import delete, delete_options, prune, prune_options, status, symbols, symbols_options
+from pairscope.cli.analyzing import analyze, analyze_options
+from pairscope.cli.changing import (
+    delete,
+    delete_options,
+    import_files,
+    import_options,
+    prune,
+    prune_options,
+    status,
+    symbols,
+    symbols_options,
+)
+from pairscope.cli.exporting import export, export_options
 from pairscope.cli.options import Parser, no_options, say
-from pairscope.cli.reading import backup, backup_options, check, export, export_options
+from pairscope.cli.reading import backup, backup_options, check
 from pairscope.cli.recording import ingest, ingest_options, replay, replay_options
 from pairscope.commands import Outcome, plain
 from pairscope.settings import Settings, load
@@ -70,6 +82,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace, Settings], Outcome], Cal
 COMMANDS = {
     "ingest": (ingest, ingest_options),
     "check": (check, no_options),
+    "import": (import_files, import_options),
+    "analyze": (analyze, analyze_options),
     "export": (export, export_options),
     "replay": (replay, replay_options),
     "backup": (backup, backup_options),

@@ -4,13 +4,24 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from market import Instrument, UnknownName, WrongUse
-from pairscope.cli.options import positive
+from market import MINUTE, Instrument, UnknownName, WrongUse
+from pairscope.cli.options import positive, upload_options, upload_options_of
 from pairscope.cli.reading import reading
-from pairscope.commands import NOT_RECORDING, UNTIL_THE_END, Desk, Outcome, list_found, list_symbols, perform
+from pairscope.commands import (
+    NOT_RECORDING,
+    UNTIL_THE_END,
+    Desk,
+    Outcome,
+    list_found,
+    list_symbols,
+    perform,
+    rejected_rows,
+)
+from pairscope.files import read_upload
 from pairscope.handover import hand_over
 from pairscope.runtime import (
     fetch_listing,
@@ -25,6 +36,31 @@ from store import Deletion, Owner, find_owner, store_path
 STATUS_SECONDS = 5.0
 """A process that does not tell its state within this is hung."""
 
+CHANGE_SECONDS = 60.0
+IMPORT_SECONDS = 3600.0
+"""A file of 20 million trades takes minutes."""
+
+
+def import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="trades or bars; gzip and zip are opened")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be understood and rejected")
+    upload_options(parser)
+
+
+def import_files(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Store the trades or bars of files, all or nothing; importing twice stores once."""
+    said = upload_options_of(options)
+    if options.dry_run:
+        found = read_upload(*options.files, options=said, latest_ms=now_ms() + MINUTE)
+        values = {"rows": found.rows, "stored": 0, "duplicates": found.duplicates, "rejected": rejected_rows(found)}
+        return Outcome(0, "\n".join(found.report), {**values, "notes": list(found.report)})
+    files = [str(Path(each).resolve()) for each in options.files]
+    asked: dict[str, object] = {
+        "files": files,
+        "options": {name: value for name, value in asdict(said).items() if value is not None},
+    }
+    return change(settings, "import", asked, seconds=IMPORT_SECONDS, begin=True)
+
 
 def prune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ticks-days", type=positive, metavar="N", help="keep trades of the last N days")
@@ -35,7 +71,7 @@ def prune(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Delete old trades and 1-second bars; 1-minute bars stay."""
     if options.ticks_days is None and options.seconds_days is None:
         raise WrongUse("nothing to prune: give --ticks-days, --seconds-days, or both")
-    return _change(settings, "prune", {"ticks_days": options.ticks_days, "seconds_days": options.seconds_days})
+    return change(settings, "prune", {"ticks_days": options.ticks_days, "seconds_days": options.seconds_days})
 
 
 def delete_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +87,7 @@ def delete(options: argparse.Namespace, settings: Settings) -> Outcome:
         plan = reader.deletion(options.symbol)
     confirm = plan.phrase if options.yes else ask(plan)
     symbol = str(plan.instruments[0]) if options.symbol else None
-    return _change(settings, "delete", {"symbol": symbol, "confirm": confirm})
+    return change(settings, "delete", {"symbol": symbol, "confirm": confirm})
 
 
 def ask(plan: Deletion) -> str:
@@ -66,12 +102,19 @@ def ask(plan: Deletion) -> str:
     return line.strip()
 
 
-def _change(settings: Settings, name: str, arguments: dict[str, object]) -> Outcome:
-    """Run a writing command in the process that owns the store, or here when none does."""
+def change(
+    settings: Settings,
+    name: str,
+    arguments: dict[str, object],
+    *,
+    seconds: float = CHANGE_SECONDS,
+    begin: bool = False,
+) -> Outcome:
+    """Run a writing command where the store is owned, or here when nobody owns it; `begin` one if there is none."""
     owner = find_owner(store_path(settings.store))
     if owner is not None:
-        return hand_over(owner, name, arguments)
-    if not store_path(settings.store).is_file():
+        return hand_over(owner, name, arguments, seconds=seconds)
+    if not begin and not store_path(settings.store).is_file():
         raise WrongUse(f"there is no store at {settings.store}")
     store = open_store(settings)
     try:

@@ -4,10 +4,11 @@ import argparse
 import math
 import re
 import sys
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from market import Timeframe, UnknownName, WrongUse
 from pairscope.settings import moment_ms
+from pairscope.uploads.upload import DELIMITERS, ENCODINGS, Dates, Decimal, Kind, Unit, UploadOptions
 
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
 
@@ -62,3 +63,24 @@ def no_options(parser: argparse.ArgumentParser) -> None:
 
 def with_venue(symbol: str, venue: str | None) -> str:
     return symbol if venue is None or ":" in symbol else f"{venue}:{symbol}"
+
+
+def upload_options(parser: argparse.ArgumentParser) -> None:
+    """Add what settles how a file is read where the file itself does not."""
+    told = parser.add_argument_group("how files are read, where they do not say")
+    told.add_argument("--delimiter", choices=DELIMITERS, metavar="CHARACTER", help="one of , ; | and the tab")
+    told.add_argument("--encoding", choices=ENCODINGS, help="default: detected")
+    told.add_argument("--decimal", choices=get_args(Decimal), help="the decimal mark")
+    told.add_argument("--dates", choices=get_args(Dates), help="how 01/02/2026 is meant")
+    told.add_argument("--unit", choices=get_args(Unit), help="of numeric times")
+    told.add_argument("--zone", metavar="ZONE", help="an IANA name such as Europe/Berlin; default: UTC")
+    told.add_argument("--kind", choices=get_args(Kind), help="what the file holds")
+    told.add_argument("--file-symbol", metavar="A", help="the symbol, where the file names none")
+    told.add_argument("--file-venue", metavar="V", help="the venue, where the file names none; default: import")
+
+
+def upload_options_of(options: argparse.Namespace) -> UploadOptions:
+    """Return what was said about files."""
+    names = ("delimiter", "encoding", "decimal", "dates", "unit", "zone", "kind")
+    given = {name: getattr(options, name) for name in names}
+    return UploadOptions(**given, symbol=options.file_symbol, venue=options.file_venue)

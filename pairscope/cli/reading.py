@@ -1,15 +1,12 @@
 """Commands that only read the store, beside the process that may be writing it."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
-from market import Bars, Instrument, Timeframe, UnknownName, WrongUse, iso
-from pairscope.cli.options import moment, timeframe, with_venue
+from market import Bars, Instrument, Label, Timeframe, iso
 from pairscope.commands import Outcome
-from pairscope.files import write_bars, write_ticks
 from pairscope.runtime import (
     now_ms,
 )
@@ -72,56 +69,22 @@ def _symbol_line(each: SymbolCheck) -> str:
     )
 
 
-def export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("ticks", "bars"))
-    parser.add_argument("--symbol", action="append", required=True, metavar="A", help="may be given again")
-    parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
-    parser.add_argument("--timeframe", type=timeframe, default=Timeframe.parse("1m"), metavar="T", help="default: 1m")
-    parser.add_argument("--start", type=moment, metavar="TIME", help="ISO-8601, UTC unless it says otherwise; included")
-    parser.add_argument("--end", type=moment, metavar="TIME", help="not included")
-    parser.add_argument("--format", choices=("csv", "json", "parquet"), default="csv")
-    parser.add_argument("--out", required=True, metavar="FILE")
-
-
-def export(options: argparse.Namespace, settings: Settings) -> Outcome:
-    """Write trades or bars to a file."""
-    path = store_path(settings.store)
-    if Path(options.out).resolve() == path.resolve():
-        raise WrongUse(f"--out {options.out} is the store itself: name another file")
-    if None not in (options.start, options.end) and options.start >= options.end:
-        raise WrongUse("--start must be before --end")
-    with reading(path, default_venue=settings.venue) as reader:
-        names = _chosen(reader, options)
-        labels = {reader.label(name) for name in names}
-        label = "SIMULATED" if "SIMULATED" in labels else max(labels)
-        if options.what == "ticks":
-            batches = (batch for name in names for batch in reader.ticks(name, options.start, options.end))
-            rows = write_ticks(options.out, chain.from_iterable(batches), options.format, label=label)
-        else:
-            bars = (some for name in names for some in _all_bars(reader, name, options))
-            rows = write_bars(options.out, bars, options.format, label=label)
-    note = "" if label == "LIVE" else f" ({label})"
-    return Outcome(
-        0, f"{rows:,} rows written to {options.out}{note}", {"rows": rows, "file": options.out, "label": label}
-    )
-
-
-def _chosen(reader: SqliteReader, options: argparse.Namespace) -> list[Instrument]:
-    venues = {each.venue for each in reader.instruments()}
-    if options.venue not in (None, *venues):
-        raise UnknownName("venue", options.venue, venues)
-    return list(dict.fromkeys(reader.resolve(with_venue(each, options.venue)) for each in options.symbol))
-
-
-def _all_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespace) -> Iterator[Bars]:
+def all_bars(
+    reader: SqliteReader, name: Instrument, timeframe: Timeframe, start: int | None, end: int | None
+) -> Iterator[Bars]:
     """Read the bars in pieces, so that memory and the time of one read stay bounded."""
     first, last = reader.bar_span(name) or (0, 0)
-    timeframe: Timeframe = options.timeframe
-    start = max(options.start or 0, timeframe.floor(first))
-    end = last if options.end is None else min(options.end, last)
+    begin = max(start or 0, timeframe.floor(first))
+    stop = last if end is None else min(end, last)
     step = BARS_AT_ONCE * timeframe.ms
-    for piece in range(start, end, step):
-        yield reader.bars(name, timeframe, piece, min(piece + step, end), now=now_ms())
+    for piece in range(begin, stop, step):
+        yield reader.bars(name, timeframe, piece, min(piece + step, stop), now=now_ms())
+
+
+def label_of(reader: SqliteReader, names: Iterable[Instrument]) -> Label:
+    """Return where the trades of instruments come from; simulated ones make all of it simulated."""
+    labels = {reader.label(name) for name in names}
+    return "SIMULATED" if "SIMULATED" in labels else max(labels)
 
 
 def backup_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,151 @@
+"""The command that analyses a pair, from the store or from files."""
+
+import argparse
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from market import Bars, Instrument, Timeframe, WrongUse, bars_from_rows, join_bars
+from pairscope.cli.options import moment, timeframe, upload_options, upload_options_of, with_venue
+from pairscope.cli.reading import all_bars, label_of, reading
+from pairscope.commands import Outcome
+from pairscope.files import read_upload, write_analysis
+from pairscope.runtime import now_ms
+from pairscope.settings import Settings
+from store import SqliteReader, store_path
+
+if TYPE_CHECKING:
+    from analytics import PairAnalysis
+
+MINUTE_BARS = Timeframe.parse("1m")
+FOREVER = 2**62
+METHODS = ("ols", "huber", "theil_sen", "tls", "kalman")
+
+
+def analyze_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--y", required=True, metavar="A", help="the leg that is bought when the spread is low")
+    parser.add_argument("--x", required=True, metavar="B", help="the leg that hedges it")
+    parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
+    parser.add_argument("--input", nargs="+", metavar="FILE", help="read these instead of the store")
+    parser.add_argument("--start", type=moment, metavar="TIME", help="ISO-8601, UTC unless it says otherwise; included")
+    parser.add_argument("--end", type=moment, metavar="TIME", help="not included")
+    parser.add_argument("--out", metavar="FILE", help="write what varies in time there")
+    parser.add_argument(
+        "--format", choices=("csv", "json", "parquet"), default="csv", help="of that file; default: csv"
+    )
+    pair_options(parser)
+    upload_options(parser)
+
+
+def pair_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a pair is analysed."""
+    parser.add_argument("--timeframe", type=timeframe, metavar="T", help="default: 1m; of files, that of their bars")
+    parser.add_argument(
+        "--window", type=int, default=60, metavar="N", help="bars that hedge and z-score know; default: 60"
+    )
+    parser.add_argument("--hedge", choices=METHODS, default="ols", help="default: ols")
+    parser.add_argument("--fit", choices=("past", "whole"), default="past", help="whole uses the future; default: past")
+    parser.add_argument("--log", action="store_true", help="logarithms of the prices")
+    parser.add_argument("--no-intercept", action="store_true", help="spread y - beta x")
+    parser.add_argument(
+        "--fill", type=int, default=0, metavar="K", help="fill a missing bar from one at most K bars old"
+    )
+    parser.add_argument("--minimum-volume", type=float, default=0.0, metavar="V", help="leave out bars with less")
+    parser.add_argument("--entry", type=float, default=2.0, metavar="Z", help="default: 2")
+    parser.add_argument("--exit", type=float, default=0.5, metavar="Z", help="default: 0.5")
+    parser.add_argument("--stop", type=float, metavar="Z", help="give a position up at this z-score")
+    parser.add_argument("--time-stop", type=int, metavar="N", help="give a position up after N bars")
+    parser.add_argument(
+        "--costs", type=_costs, metavar="VENUE|FEE[,SLIPPAGE[,HALF-SPREAD]]",
+        help="a venue's, or basis points a trade of a leg; default: each leg's venue",
+    )  # fmt: skip
+
+
+def analyze(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Analyse a pair: hedge ratio, spread, z-score, tests, edge after costs, and a verdict with its reasons."""
+    legs = _legs_of_files(options) if options.input else _legs_of_store(options, settings)
+    found = analysis_of(legs.y, legs.x, options, late=None if options.input else now_ms())
+    values: dict[str, object] = {**found.to_record(), "label": legs.label, "notes": legs.notes}
+    head = f"{found.y} against {found.x}, {found.summary.n:,} bars of {found.summary.timeframe}: {found.verdict.word}"
+    lines = [*legs.notes, head, *map(_reason_line, found.verdict.reasons)]
+    if options.out:
+        rows = write_analysis(options.out, found, options.format, label=legs.label)
+        lines.append(f"{rows:,} rows written to {options.out}")
+        values |= {"file": options.out, "rows": rows}
+    if found.verdict.word == "not enough data":
+        return Outcome(1, found.verdict.sentence, values)
+    return Outcome(0, "\n".join(lines), values)
+
+
+class Legs(NamedTuple):
+    """What is analysed, where it comes from, and what was understood of it."""
+
+    y: Bars
+    x: Bars
+    label: str
+    notes: Sequence[str] = ()
+
+
+def _legs_of_files(options: argparse.Namespace) -> Legs:
+    upload = read_upload(*options.input, options=upload_options_of(options))
+    y, x = (upload.leg(name, options.timeframe) for name in (options.y, options.x))
+    start, end = options.start or 0, FOREVER if options.end is None else options.end
+    return Legs(y.between(start, end), x.between(start, end), "FILE", upload.report)
+
+
+def _legs_of_store(options: argparse.Namespace, settings: Settings) -> Legs:
+    with reading(store_path(settings.store), default_venue=settings.venue) as reader:
+        names = [reader.resolve(with_venue(each, options.venue)) for each in (options.y, options.x)]
+        label = label_of(reader, names)
+        y, x = (whole_bars(reader, name, options) for name in names)
+    return Legs(y, x, label, [] if label == "LIVE" else [f"{label} trades"])
+
+
+def whole_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespace) -> Bars:
+    """Read the bars of an instrument between the times asked for, all that are stored by default."""
+    timeframe = options.timeframe or MINUTE_BARS
+    nothing = bars_from_rows(name, timeframe, [])
+    return reduce(join_bars, all_bars(reader, name, timeframe, options.start, options.end), nothing)
+
+
+def analysis_of(y: Bars, x: Bars, options: argparse.Namespace, *, late: int | None) -> "PairAnalysis":
+    """Analyse two legs as the options say."""
+    from analytics import analyze_pair  # a second of imports, which no other command needs
+
+    return analyze_pair(
+        y,
+        x,
+        window=options.window,
+        method=options.hedge,
+        fit=options.fit,
+        log=options.log,
+        intercept=not options.no_intercept,
+        fill=options.fill,
+        minimum_volume=options.minimum_volume,
+        entry=options.entry,
+        exit=options.exit,
+        stop=options.stop,
+        time_stop=options.time_stop,
+        costs=options.costs,
+        now_ms=late,
+    )
+
+
+def _reason_line(reason: Any) -> str:
+    mark = {True: "+", False: "-", None: "?"}[reason.ok]
+    return f"  {mark} {reason.text}"
+
+
+def _costs(text: str) -> Any:
+    """Read a preset's name, or basis points: fee, slippage, half the spread."""
+    from analytics import PRESETS, Costs
+
+    if text in PRESETS:
+        return text
+    try:
+        return Costs(*(float(each) for each in text.split(",")))
+    except (ValueError, TypeError, WrongUse) as error:
+        known = ", ".join(PRESETS)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a venue ({known}) nor basis points such as 10,1,0.5"
+        ) from error

@@ -1,0 +1,78 @@
+"""The command that writes trades, bars or an analysis to a file."""
+
+import argparse
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from market import Instrument, Label, UnknownName, WrongUse
+from pairscope.cli.analyzing import MINUTE_BARS, analysis_of, pair_options, whole_bars
+from pairscope.cli.options import moment, with_venue
+from pairscope.cli.reading import all_bars, label_of, reading
+from pairscope.commands import Outcome
+from pairscope.files import write_analysis, write_bars, write_ticks
+from pairscope.runtime import now_ms
+from pairscope.settings import Settings
+from store import SqliteReader, store_path
+
+
+def export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("ticks", "bars", "analytics"))
+    parser.add_argument(
+        "--symbol",
+        action="append",
+        required=True,
+        metavar="A",
+        help="may be given again; of analytics: first y, then x",
+    )
+    parser.add_argument("--venue", metavar="V", help="where a symbol does not carry its own")
+    parser.add_argument("--start", type=moment, metavar="TIME", help="ISO-8601, UTC unless it says otherwise; included")
+    parser.add_argument("--end", type=moment, metavar="TIME", help="not included")
+    parser.add_argument("--format", choices=("csv", "json", "parquet"), default="csv")
+    parser.add_argument("--out", required=True, metavar="FILE")
+    pair_options(parser)
+
+
+def export(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Write trades, bars, or the analysis of a pair to a file."""
+    path = store_path(settings.store)
+    if Path(options.out).resolve() == path.resolve():
+        raise WrongUse(f"--out {options.out} is the store itself: name another file")
+    if None not in (options.start, options.end) and options.start >= options.end:
+        raise WrongUse("--start must be before --end")
+    with reading(path, default_venue=settings.venue) as reader:
+        names = _chosen(reader, options)
+        label = label_of(reader, names)
+        rows = _WRITERS[options.what](reader, names, options, label)
+    note = "" if label == "LIVE" else f" ({label})"
+    return Outcome(
+        0, f"{rows:,} rows written to {options.out}{note}", {"rows": rows, "file": options.out, "label": label}
+    )
+
+
+def _chosen(reader: SqliteReader, options: argparse.Namespace) -> list[Instrument]:
+    venues = {each.venue for each in reader.instruments()}
+    if options.venue not in (None, *venues):
+        raise UnknownName("venue", options.venue, venues)
+    return list(dict.fromkeys(reader.resolve(with_venue(each, options.venue)) for each in options.symbol))
+
+
+def _ticks(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
+    batches = (batch for name in names for batch in reader.ticks(name, options.start, options.end))
+    return write_ticks(options.out, chain.from_iterable(batches), options.format, label=label)
+
+
+def _bars(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
+    timeframe = options.timeframe or MINUTE_BARS
+    bars = (some for name in names for some in all_bars(reader, name, timeframe, options.start, options.end))
+    return write_bars(options.out, bars, options.format, label=label)
+
+
+def _analytics(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
+    if len(names) != 2:
+        raise WrongUse(f"a pair has two legs: give --symbol twice, first y, then x, not {len(names)} times")
+    y, x = (whole_bars(reader, name, options) for name in names)
+    return write_analysis(options.out, analysis_of(y, x, options, late=now_ms()), options.format, label=label)
+
+
+_WRITERS = {"ticks": _ticks, "bars": _bars, "analytics": _analytics}
