@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ingest import SymbolHealth
-from market import Instrument, PairscopeError, Tick, WrongUse, iso
+from market import MINUTE, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope.commands import perform, plain
 from pairscope.handover import LOOPBACK
 from pairscope.runtime import Runtime, now_ms
@@ -65,6 +66,62 @@ async def listing(request: Request, runtime: Runtime) -> Response:
     except WrongUse as error:
         return answer({"error": str(error)}, 400)
     return answer([{"venue": each.venue, "symbol": each.symbol, "status": status} for each, status in found.items()])
+
+
+async def pair(request: Request, runtime: Runtime) -> Response:
+    """Tell the analysis of a pair: its summary and verdict, as `analyze --json` does."""
+    try:
+        return answer(await run_in_threadpool(_pair_record, request.query_params, runtime))
+    except WrongUse as error:
+        return answer({"error": str(error)}, 400)
+
+
+def _pair_record(asked: QueryParams, runtime: Runtime) -> dict[str, Any]:
+    from analytics import analyze_pair  # a second of imports, which no other answer needs
+
+    for name in asked:
+        if name not in PAIR_OPTIONS:
+            raise UnknownName("parameter", name, PAIR_OPTIONS)
+    options = {PAIR_OPTIONS[name][0]: _read_option(name, text) for name, text in asked.items()}
+    names = [runtime.reader.resolve(options.pop(leg, "")) for leg in ("y", "x")]
+    timeframe, count = options.pop("timeframe", Timeframe(MINUTE)), options.pop("bars", BARS_BY_DEFAULT)
+    now = runtime.now_at(names[0].venue)
+    end = timeframe.floor(now) + timeframe.ms
+    legs = (runtime.reader.bars(each, timeframe, end - count * timeframe.ms, end, now=now) for each in names)
+    return {**analyze_pair(*legs, now_ms=now, **options).to_record(), "label": runtime.reader.label(names[0])}
+
+
+def _read_option(name: str, text: str) -> Any:
+    try:
+        return PAIR_OPTIONS[name][1](text)
+    except ValueError as error:
+        raise WrongUse(f"{name} is {text!r}; expected a number") from error
+
+
+def _count(text: str) -> int:
+    return min(int(text), MOST_BARS)
+
+
+BARS_BY_DEFAULT, MOST_BARS = 1_440, 86_400
+PAIR_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "symbol_a": ("y", str),
+    "symbol_b": ("x", str),
+    "timeframe": ("timeframe", Timeframe.parse),
+    "bars": ("bars", _count),
+    "window": ("window", int),
+    "method": ("method", str),
+    "fit": ("fit", str),
+    "log": ("log", lambda text: text in ("1", "true")),
+    "intercept": ("intercept", lambda text: text in ("1", "true")),
+    "fill": ("fill", int),
+    "minimum_volume": ("minimum_volume", float),
+    "entry_z": ("entry", float),
+    "exit_z": ("exit", float),
+    "stop_z": ("stop", float),
+    "time_stop": ("time_stop", int),
+    "costs": ("costs", str),
+}
+"""What may be asked of a pair, and what it is called here."""
 
 
 async def command(request: Request, runtime: Runtime) -> Response:
@@ -124,6 +181,7 @@ ANSWERED: Mapping[str, tuple[Answering, str]] = {
     "health": (health, "GET"),
     "symbols": (symbols, "GET"),
     "listing": (listing, "GET"),
+    "analytics/pair": (pair, "GET"),
     "command": (command, "POST"),
 }
 """What is answered under /api, and the method that it takes."""

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from analytics import analyze_pair
 from ingest import Ingestor
 from market import DAY, Tick, WrongUse
 from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes
@@ -20,6 +21,7 @@ from pairscope.feeds.simulated import Simulated
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import Settings
 from store import SqliteReader, SqliteStore
+from tests.numbers.test_pair import prices
 
 HERE = "http://127.0.0.1:8501"
 DAYS = 30
@@ -262,3 +264,67 @@ def test_settings_become_what_json_can_say() -> None:
     settings = plain(replace(Settings(), symbols=("A",)))
     assert (settings["symbols"], settings["keep_ticks_days"]) == (["A"], None)
     assert json.dumps(settings, allow_nan=False)
+
+
+# ------------------------------------------------------------------------------------------------ the pair
+
+
+def hours_of_two_legs(desk: Desk) -> None:
+    """Store one trade a minute of two legs, the last one a few minutes ago."""
+    begin = (now_ms() // 60_000 - 200) * 60_000
+    legs = zip(("ETHUSDT", "BTCUSDT"), prices(198), strict=True)
+    desk.store.append(
+        [
+            Tick("kraken", symbol, minute + 1, begin + 60_000 * minute, float(price), 1.0, "buy")
+            for symbol, leg in legs
+            for minute, price in enumerate(leg)
+        ]
+    ).result()
+
+
+PAIR = "/api/analytics/pair?symbol_a=ETHUSDT&symbol_b=kraken:BTCUSDT"
+
+
+def test_a_pair_is_told_as_python_tells_it(desk: Desk) -> None:
+    hours_of_two_legs(desk)
+    told = strict(desk.get(f"{PAIR}&timeframe=1m&window=30&entry_z=1.5&bars=500").text)
+    start, end = 0, 2**50
+    now, names = now_ms(), ("kraken:ETHUSDT", "kraken:BTCUSDT")
+    y, x = (desk.store.bars(symbol, "1m", start, end, now=now) for symbol in names)
+    wanted = analyze_pair(y, x, window=30, entry=1.5)
+    for name in ("beta", "zscore", "coint_pvalue", "half_life", "gross_bp", "n"):
+        assert told[name] == plain(getattr(wanted.summary, name))
+    assert told["verdict"] == wanted.verdict.word
+    assert told["label"] == "LIVE"
+
+
+def test_a_pair_of_too_few_bars_is_told_with_its_verdict(desk: Desk) -> None:
+    hours_of_two_legs(desk)
+    told = strict(desk.get(f"{PAIR}&bars=20").text)
+    assert told["verdict"] == "not enough data"
+    assert told["zscore"] is None
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("&windw=5", "did you mean window"),
+        ("&window=x", "expected a number"),
+        ("&method=olz", "did you mean ols"),
+        ("&timeframe=1M", "unknown timeframe"),
+        ("&exit_z=9", "exit is 9"),
+        ("&costs=krakn", "did you mean kraken"),
+    ],
+)
+def test_what_makes_no_sense_of_a_pair_is_refused(desk: Desk, more: str, words: str) -> None:
+    hours_of_two_legs(desk)
+    reply = desk.get(PAIR + more)
+    assert reply.status_code == 400
+    assert words in strict(reply.text)["error"]
+
+
+def test_a_leg_that_is_not_stored_is_refused(desk: Desk) -> None:
+    hours_of_two_legs(desk)
+    reply = desk.get("/api/analytics/pair?symbol_a=ETHUSD&symbol_b=BTCUSDT")
+    assert reply.status_code == 400
+    assert "did you mean" in strict(reply.text)["error"]

@@ -14,7 +14,7 @@ import pandas as pd
 from market import Floats, WrongUse
 from pairscope.kernels import hedge as kernels
 from pairscope.numbers import series
-from pairscope.numbers.hedge_error import Scores, SlopeError, scores, slope_error
+from pairscope.numbers.hedge_error import SlopeError, slope_error
 
 HedgeMethod = Literal["ols", "huber", "theil_sen", "tls"]
 METHODS: tuple[str, ...] = get_args(HedgeMethod)
@@ -69,15 +69,12 @@ class Moments(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A fitted line, and what its error follows from (see `hedge_error`): the sum of squared residuals,
-    sums over the residuals about their mean and over the scores, and the slope of these."""
+    """A fitted line, the sum of its squared residuals, and what a kernel found out about the error of its slope."""
 
     alpha: float
     beta: float
     squares: float
-    residual: Scores
-    score: Scores
-    slope: float
+    error: kernels.Error
 
 
 def hedge_ratio(
@@ -108,21 +105,20 @@ def hedge_ratio(
     if not 0.0 < confidence < 1.0:
         raise WrongUse(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
     first, second, reason = prepared(y, x, log=log)
-    moments = whole_moments(first, second, intercept=intercept)
+    moments, line = measured(first, second, intercept)
     if not math.isfinite(moments.yy + moments.xx):
         first, second = series.finite_pairs(first, second)
-        moments = whole_moments(first, second, intercept=intercept)
+        moments, line = measured(first, second, intercept)
     rows = len(first)
-    reason = reason or refusal(first, second, moments)
-    line = None if reason else FITS[method](first, second, moments, intercept)
-    if line is None or not math.isfinite(line.beta):
+    reason = reason or refusal(first, second, moments, intercept=intercept)
+    if method != "ols" and not reason:
+        line = FITS[method](first, second, moments, intercept)
+    if reason or not math.isfinite(line.beta):
         reason = reason or "the legs do not move together: no slope is better than another"
         return HedgeRatio(method, n=rows, log=log, intercept=intercept, reason=reason)
-    squares = line.squares
+    squares, error = line.squares, slope_error(line.error, rows)
     if squares <= ROUNDING**2 * (moments.yy + rows * (moments.mean_y**2 + (line.beta * moments.mean_x) ** 2)):
         squares, error = 0.0, SlopeError(0.0, 0.0, 1.0)
-    else:
-        error = slope_error(line.score, line.slope, line.residual, rows, intercept=intercept)
     low, high = error.interval(line.beta, confidence)
     return HedgeRatio(
         method,
@@ -189,25 +185,15 @@ def prepared(y: series.Series, x: series.Series, *, log: bool) -> tuple[Floats, 
     )
 
 
-def whole_moments(y: Floats, x: Floats, *, intercept: bool) -> Moments:
-    """Return the moments of the whole sample; NaN where a value is missing, or there is none.
+def measured(y: Floats, x: Floats, intercept: bool) -> tuple[Moments, Line]:
+    """Return the moments of the whole sample, NaN where a value is missing or there is none, and the OLS line.
 
-    They are taken about the middle row first, and a second time where that turns out to be far from the means.
+    One call gives both; what the line costs beyond the moments is nothing beside the other methods.
     """
-    rows = len(y)
-    if not rows:
-        return Moments(*[math.nan] * 5)
-    at_y, at_x = (float(y[rows // 2]), float(x[rows // 2])) if intercept else (0.0, 0.0)
-    for _ in range(2):
-        sum_y, sum_x, yy, xy, xx = kernels.products(y, x, at_y, at_x)
-        if not intercept:
-            return Moments(0.0, 0.0, yy, xy, xx)
-        off_y, off_x = sum_y / rows, sum_x / rows
-        at_y, at_x = at_y + off_y, at_x + off_x
-        yy, xy, xx = yy - sum_y * off_y, xy - sum_x * off_y, xx - sum_x * off_x
-        if sum_y * off_y <= 9.0 * yy and sum_x * off_x <= 9.0 * xx:
-            break
-    return Moments(at_y, at_x, yy, xy, xx)
+    found, squares, error = kernels.least_squares(y, x, intercept)
+    moments = Moments(*found)
+    beta = moments.xy / moments.xx if moments.xx else math.nan
+    return moments, Line(moments.mean_y - beta * moments.mean_x, beta, squares, error)
 
 
 def about_zero(moments: Moments, rows: int, *, intercept: bool) -> Moments:
@@ -218,18 +204,22 @@ def about_zero(moments: Moments, rows: int, *, intercept: bool) -> Moments:
     return Moments(0.0 * y, 0.0 * x, yy + rows * y * y, xy + rows * x * y, xx + rows * x * x)
 
 
-def refusal(y: Floats, x: Floats, moments: Moments) -> str:
-    """Return why no line can be fitted, or nothing."""
+def refusal(y: Floats, x: Floats, moments: Moments, *, intercept: bool) -> str:
+    """Return why no line can be fitted, or nothing.
+
+    About its mean, a constant leg has squares of exactly zero; about zero it is to be looked for.
+    """
+    if intercept and len(y) >= 3 and 0.0 < moments.yy < math.inf and 0.0 < moments.xx < math.inf:
+        return ""
     if len(y) < 3:
         return f"{len(y)} rows with both legs are too few; a line needs 3"
     if not math.isfinite(moments.yy + moments.xx):
         return "the values are too large to be squared"
-    for name, leg, mean, squares in (("y", y, moments.mean_y, moments.yy), ("x", x, moments.mean_x, moments.xx)):
-        if squares <= len(leg) * (ROUNDING * mean) ** 2 or leg[0] == leg[1]:
-            if leg.min() == leg.max():
-                return f"{name} is constant"
-            if squares == 0.0:
-                return f"the moves of {name} are too small to be squared"
+    for name, leg, squares in (("y", y, moments.yy), ("x", x, moments.xx)):
+        if (squares == 0.0 or not intercept) and leg[0] == leg[1] and leg.min() == leg.max():
+            return f"{name} is constant"
+        if squares == 0.0:
+            return f"the moves of {name} are too small to be squared"
     return ""
 
 
@@ -253,19 +243,13 @@ def nearest(moments: Moments) -> Floats:
     return np.where(np.isfinite(slope), slope, math.nan)
 
 
-def least_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
-    """Fit by least squares, in closed form."""
-    beta = moments.xy / moments.xx
-    score = scores(y, x, moments.mean_y, moments.mean_x, beta)
-    return Line(moments.mean_y - beta * moments.mean_x, beta, score.squares, score, score, moments.xx)
-
-
 def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
     """Fit by least squared distances; its equation is `sum((x + beta y) e) = 0`."""
     beta = float(nearest(moments))
-    score = scores(y, x, moments.mean_y, moments.mean_x, beta, tilt=beta)
+    rise, run = y - moments.mean_y, x - moments.mean_x
+    e = rise - beta * run
     slope = moments.xx - moments.yy + 2.0 * beta * moments.xy
-    return Line(moments.mean_y - beta * moments.mean_x, beta, score.squares, score, score, slope)
+    return line_of(moments.mean_y - beta * moments.mean_x, beta, e, e, run + beta * rise, slope, intercept)
 
 
 def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
@@ -276,7 +260,7 @@ def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> 
     clipped = np.clip(e, -kernels.HUBER_BEND * scale, kernels.HUBER_BEND * scale)
     slope = float(np.mean(clipped == e)) * moments.xx
     alpha = offset + moments.mean_y - beta * moments.mean_x
-    return robust_line(alpha, beta, e, clipped, w, slope)
+    return line_of(alpha, beta, e, clipped, w, slope, intercept)
 
 
 def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
@@ -296,14 +280,12 @@ def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) ->
     else:
         ranks, w = np.sign(e), np.sign(x)
         slope = 2.0 * density_at_zero(ordered) * float(np.abs(x).sum())
-    return robust_line(alpha, beta, e, ranks, w, slope)
+    return line_of(alpha, beta, e, ranks, w, slope, intercept)
 
 
-def robust_line(alpha: float, beta: float, e: Floats, bounded: Floats, w: Floats, slope: float) -> Line:
-    """Return a line with residuals `e` that solves `sum(w bounded) = 0`; `e` need not have a mean of zero."""
-    residual = scores(e, w, e.mean(), 0.0, 0.0)
-    squares = residual.squares + len(e) * float(e.mean()) ** 2
-    return Line(alpha, beta, squares, residual, scores(bounded, w, 0.0, 0.0, 0.0), slope)
+def line_of(alpha: float, beta: float, e: Floats, seen: Floats, w: Floats, slope: float, intercept: bool) -> Line:
+    """Return a line with residuals `e` that solves `sum(w seen) = 0`, `seen` being these as the method sees them."""
+    return Line(alpha, beta, *kernels.score_error(w, e, seen, slope, intercept))
 
 
 def centred_ranks(values: Floats) -> Floats:
@@ -334,7 +316,6 @@ def density_at_zero(ordered: Floats) -> float:
 
 
 FITS: dict[str, Callable[[Floats, Floats, Moments, bool], Line]] = {
-    "ols": least_squares,
     "huber": bounded_squares,
     "theil_sen": median_of_slopes,
     "tls": least_distances,

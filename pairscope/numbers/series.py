@@ -11,21 +11,43 @@ from market import Floats, UnknownName, WrongUse
 Series = Any
 """A list, an array or a pandas Series of numbers."""
 
+FLOAT = np.dtype(np.float64)
+
 
 def values(series: Series, *, name: str = "the series") -> Floats:
     """Return `series` as a contiguous, writable float64 array of one dimension, without a copy where it is one.
 
-    Arrays of pandas are read-only, and a kernel would be compiled once more for these.
+    What comes back may be the caller's own memory: it is read, and never written to.
 
     Raises:
         WrongUse: for text, for two dimensions, for complex numbers.
     """
+    if type(series) is np.ndarray and series.dtype is FLOAT and series.ndim == 1 and series.flags.carray:
+        return series
+    if isinstance(series, pd.Series):
+        series = memory_of(series)
     try:
-        array = np.require(series, np.float64, ("C", "W")) if np.ndim(series) else None
+        array = np.asarray(series)
+        array = np.require(array, np.float64, ("C", "W")) if array.ndim == 1 and array.dtype.kind != "c" else array
     except (TypeError, ValueError) as error:
         raise WrongUse(f"{name} holds something that is not a number: {error}") from error
-    if array is None or array.ndim != 1:
-        raise WrongUse(f"{name} has {np.ndim(series)} dimensions; expected one, a list of numbers in time order")
+    if array.ndim != 1:
+        raise WrongUse(f"{name} has {array.ndim} dimensions; expected one, a list of numbers in time order")
+    if array.dtype.kind == "c":
+        raise WrongUse(f"{name} holds complex numbers; expected plain ones")
+    return array
+
+
+def memory_of(series: "pd.Series[Any]") -> NDArray[Any]:
+    """Return the array under a Series.
+
+    pandas marks it read-only, which would compile every kernel a second time or cost a copy.
+    """
+    array = series.to_numpy().view()
+    try:
+        array.flags.writeable = True
+    except ValueError:  # memory that nobody may write to, such as a mapped file
+        return array.copy()
     return array
 
 

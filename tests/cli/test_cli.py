@@ -26,14 +26,14 @@ import pytest
 
 from market import HOUR, MINUTE, Instrument, Label, Tick, iso
 from pairscope import __version__
-from pairscope.cli import COMMANDS, main
+from pairscope.cli import COMMANDS
 from pairscope.feeds import binance
 from pairscope.files import BAR_HEADER, TICK_HEADER, BadLine, read_ticks, write_ticks
 from store import SqliteReader, SqliteStore, find_owner
+from tests.cli.calling import Call, Said, clean_environment, ended, refuse_constant, run, start
 from tests.contracts.store import assert_bars
 from tests.exchange.running import ExchangeProcess, exchange_process
 
-ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = ["received", "stored", "duplicates", "rejected", "gaps_open", "gaps_filled", "reconnects"]
 T0 = 1_761_434_400_000
 """2025-10-25T23:20:00Z: the night in which Berlin sets its clocks back begins 40 minutes later."""
@@ -44,94 +44,6 @@ ONLY = Instrument("kraken", "XBT/USD")
 
 
 # --------------------------------------------------------------------------------------------- how it is called
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command gave."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """The last line of the output, which has no NaN."""
-        return json.loads(self.out.splitlines()[-1], parse_constant=refuse_constant)
-
-    @property
-    def complaint(self) -> str:
-        """The one line on stderr."""
-        assert self.err.count("\n") == 1, self.err
-        assert self.err.startswith("pairscope: ")
-        return self.err.removeprefix("pairscope: ").rstrip("\n")
-
-
-def refuse_constant(word: str) -> None:
-    raise AssertionError(f"{word} is not JSON")
-
-
-Call = Callable[..., Said]
-
-
-@pytest.fixture(autouse=True)
-def clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test begins in an empty folder and with no settings."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("PAIRSCOPE_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process."""
-
-    def run(*arguments: object, store: Path | None = None) -> Said:
-        capsys.readouterr()
-        place = [] if store is None else ["--store", f"sqlite:///{store}"]
-        try:
-            code = main([*map(str, arguments), *place])
-        except SystemExit as end:  # argparse's way
-            code = int(end.code or 0)
-        return Said(code, *capsys.readouterr())
-
-    return run
-
-
-def clean_environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without settings, and with warnings as errors."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PAIRSCOPE_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
-
-
-def start(
-    *arguments: object, cwd: Path, stdin: int = subprocess.DEVNULL, **environment: str
-) -> "subprocess.Popen[str]":
-    """Begin a command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pairscope", *map(str, arguments)],
-        cwd=cwd,
-        env=clean_environment(**environment),
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments: object, cwd: Path, said: str | None = None) -> Said:
-    """Run a command as a process of its own, to its end."""
-    process = start(*arguments, cwd=cwd, stdin=subprocess.DEVNULL if said is None else subprocess.PIPE)
-    return ended(process, said)
-
-
-def ended(process: "subprocess.Popen[str]", said: str | None = None, seconds: float = 30) -> Said:
-    try:
-        out, err = process.communicate(said, timeout=seconds)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    return Said(process.returncode, out, err)
 
 
 def fail(line: BadLine) -> None:
@@ -419,7 +331,7 @@ def test_backup_is_a_whole_store(stored: Path, call: Call) -> None:
 # ------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES: list[tuple[str, str]] = [
-    ("chek", "argument COMMAND: unknown choice 'chek' (did you mean check?); known: backup, check, "),
+    ("chek", "argument COMMAND: unknown choice 'chek' (did you mean check?); known: analyze, backup, "),
     ("", "the following arguments are required: COMMAND"),
     (
         "ingest --venue binanc-spot",
@@ -445,7 +357,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("export ticks --symbol ETHUSDT", "the following arguments are required: --out"),
     (
         "export tiks --symbol ETHUSDT --out t",
-        "argument what: unknown choice 'tiks' (did you mean ticks?); known: bars, ",
+        "argument what: unknown choice 'tiks' (did you mean ticks?); known: analytics, bars, ",
     ),
     (
         "export ticks --symbol ETHUSDT --out t --format cvs",
@@ -514,6 +426,8 @@ def test_a_store_that_is_no_address_or_not_there_is_wrong_use(command: str, call
         "replay": ["x.csv"],
         "ingest": ["--venue", "simulated", "--seconds", "1"],
         "symbols": ["add", "BTCUSDT"],
+        "import": ["x.csv"],
+        "analyze": ["--y", "A", "--x", "B"],
     }
     Path("x.csv").write_text(f"{TICK_HEADER}\n2026-01-01T00:00:00Z,v,S,1,1.0,1.0,buy\n")
     said = call(command, *needs.get(command, []), "--store", "ticks.db")
