@@ -335,6 +335,9 @@ class Channel:
         except (VenueError, StoreBusy) as error:
             log.info("what %s missed is not known yet: %s", line.instrument, error)
             return False
+        except Exception:
+            log.exception("asking what %s missed broke; it is asked again", line.instrument)
+            return False
         return True
 
     async def _newest(self, line: Line, *, urgent: bool = True) -> tuple[int, int] | None:
@@ -375,7 +378,7 @@ class Channel:
             return False
         try:
             self._hand_over([], [hole], lost=[hole])
-        except StoreBusy:
+        except Exception:  # whatever it is: a hole that is not in the ledger must be found again
             line.mark = before
             raise
         return True

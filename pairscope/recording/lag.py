@@ -40,7 +40,10 @@ class LagMeter:
             while True:
                 before = self._beaten = self._monotonic()
                 await asyncio.sleep(BEAT_SECONDS)
-                self.note(self._monotonic(), self._monotonic() - before - BEAT_SECONDS)
+                try:
+                    self.note(self._monotonic(), self._monotonic() - before - BEAT_SECONDS)
+                except Exception:
+                    log.exception("measuring the event loop broke; it goes on")
         finally:
             self._ended.set()
 

@@ -88,11 +88,15 @@ def meanwhile(look: Callable[[], object], *, every_s: float) -> Iterator[None]:
 
 
 def get_json(address: str, path: str, *, within_s: float = 10.0) -> Any:
-    """Return the JSON at a path of a server."""
+    """Return the JSON at a path of a server; HTTPException when it has none to give."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=within_s)
     try:
         connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status != 200:
+            raise http.client.HTTPException(f"{path} answers {reply.status}: {body[:200]!r}")
+        return json.loads(body)
     finally:
         connection.close()
 

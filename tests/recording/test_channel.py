@@ -1,12 +1,14 @@
 """One feed's recording: what was missed is fetched, silence is questioned, and health tells the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest import FeedStatus
-from market import Instrument, Tick, Timeframe, WrongUse
+from market import Hole, Instrument, Tick, Timeframe, WrongUse
+from pairscope.recording.channel import Channel
 from store import SqliteStore
 from tests.contracts.store import BTC, T0, trade
 from tests.recording.scripted import Hand, LiveScript, recording, wait
@@ -53,6 +55,27 @@ def test_what_a_lost_connection_missed_is_fetched_before_the_next_trade_comes(st
         wait(lambda: len(stored(store)) == 9)
     [gap] = store.gaps()
     assert (gap.cause, gap.state) == ("connection lost", "filled")
+
+
+def test_a_hole_that_could_not_be_handed_over_is_found_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed, true, broken = LiveScript(trades(1, 5)), Channel._hand_over, iter([RuntimeError("planted")])
+
+    def hand_over(channel: Channel, ticks: Sequence[Tick], holes: Sequence[Hole], **options: Any) -> None:
+        if holes and not ticks:
+            for error in broken:
+                raise error
+        true(channel, ticks, holes, **options)
+
+    monkeypatch.setattr(Channel, "_hand_over", hand_over)
+    with recording(feed, store=store):
+        feed.send(*trades(1, 5), connected=True)
+        wait(lambda: len(stored(store)) == 5)
+        feed.made += trades(6, 9)
+        feed.send(connected=True)
+        wait(lambda: len(stored(store)) == 9)
+    assert "planted" in caplog.text
 
 
 def test_trades_in_the_wrong_order_cost_no_request(store: SqliteStore) -> None:
