@@ -1,4 +1,4 @@
-"""Loops of the hedge ratio: moments, the error of a slope, Huber's weights, the median of all slopes, rolling sums."""
+"""Loops of the hedge ratio: moments, the error of a slope, Huber's weights, the median of all slopes."""
 
 from typing import cast
 
@@ -10,6 +10,10 @@ from pairscope.kernels import Loop, kernel
 
 Five = tuple[float, float, float, float, float]
 Error = tuple[float, float, float, float, int]
+"""Of a slope: long-run, as if rows were independent, degrees of freedom, persistence, and what came of it."""
+
+Line = tuple[float, float, float, Error]
+"""Alpha, beta, the sum of squared residuals, and the error of beta."""
 
 MEASURED, ALIKE, TOO_FEW, WANDERS, ONE_STRETCH = range(5)
 """Whether the error of a slope was found, or why not."""
@@ -204,14 +208,15 @@ def slope_error(score: Five, blocks: Five, slope: float, residual: Five, rows: i
 
 
 @kernel
-def least_squares(y: Floats, x: Floats, intercept: bool) -> tuple[Five, float, Error]:
-    """Return the moments of the whole sample, the squared residuals of the line, and the error of its slope."""
+def least_squares(y: Floats, x: Floats, intercept: bool) -> tuple[Five, Line]:
+    """Return the moments of the whole sample, and the line of least squares."""
     moments = whole_moments(y, x, intercept)
-    if not len(y):
-        return moments, np.nan, (np.nan, np.nan, np.nan, np.nan, TOO_FEW)
-    slope = moments[4]
-    rows, blocks = score_sums(y, x, moments[0], moments[1], moments[3] / slope, blocks_of(len(y)))
-    return moments, rows[0], slope_error(rows, blocks, slope, rows, len(y), intercept)
+    mean_y, mean_x, _, xy, xx = moments
+    if not xx > 0.0:
+        return moments, (np.nan, np.nan, np.nan, (np.nan, np.nan, np.nan, np.nan, TOO_FEW))
+    beta = xy / xx
+    rows, blocks = score_sums(y, x, mean_y, mean_x, beta, blocks_of(len(y)))
+    return moments, (mean_y - beta * mean_x, beta, rows[0], slope_error(rows, blocks, xx, rows, len(y), intercept))
 
 
 @kernel
@@ -412,64 +417,6 @@ def median_slope(y: Floats, x: Floats) -> float:
     if np.isnan(slope):
         return 0.5 * (ranked_slopes(y, x, total, low, low) + ranked_slopes(y, x, total, high, high))
     return slope
-
-
-@kernel
-def sums_about(y: Floats, x: Floats, at_y: float, at_x: float) -> tuple[float, float, float, float, float]:
-    """Return the sums of y, x, yy, xy and xx of a short window, with both legs counted from the given points."""
-    sum_y = sum_x = yy = xy = xx = 0.0
-    for row in range(len(y)):
-        dy, dx = y[row] - at_y, x[row] - at_x
-        sum_y += dy
-        sum_x += dx
-        yy += dy * dy
-        xy += dx * dy
-        xx += dx * dx
-    return sum_y, sum_x, yy, xy, xx
-
-
-@kernel
-def rolling_moments(y: Floats, x: Floats, window: int) -> Floats:
-    """Return five rows: both means and the sums of yy, xy and xx about them, of the `window` rows that end at each.
-
-    NaN unless all rows of the window are finite. The running sums are about an anchor; it is set anew, and they are
-    summed afresh, once a window, after a missing value, and whenever a sum has shrunk so far that the rounding of
-    what has left it would show. A constant stretch is told by counting equal values, so its sums are exactly zero.
-    """
-    rows = len(y)
-    out = np.full((5, rows), np.nan)
-    last_bad, age, same_y, same_x = -1, window, 0, 0
-    at_y = at_x = sum_y = sum_x = yy = xy = xx = most_y = most_x = 0.0
-    for row in range(rows):
-        same_y = same_y + 1 if row and y[row] == y[row - 1] else 1
-        same_x = same_x + 1 if row and x[row] == x[row - 1] else 1
-        if not (np.isfinite(y[row]) and np.isfinite(x[row])):
-            last_bad = row
-        gone = row - window
-        if gone < -1 or last_bad > gone:
-            age = window
-            continue
-        age += 1
-        if age < window:
-            dy, dx, oy, ox = y[row] - at_y, x[row] - at_x, y[gone] - at_y, x[gone] - at_x
-            sum_y += dy - oy
-            sum_x += dx - ox
-            yy += dy * dy - oy * oy
-            xy += dx * dy - ox * oy
-            xx += dx * dx - ox * ox
-        cyy, cxx = yy - sum_y * sum_y / window, xx - sum_x * sum_x / window
-        if age >= window or cyy < 1e-4 * most_y or cxx < 1e-4 * most_x:
-            inside_y, inside_x = y[gone + 1 : row + 1], x[gone + 1 : row + 1]
-            at_y, at_x = inside_y.mean(), inside_x.mean()
-            sum_y, sum_x, yy, xy, xx = sums_about(inside_y, inside_x, at_y, at_x)
-            cyy, cxx = yy - sum_y * sum_y / window, xx - sum_x * sum_x / window
-            age, most_y, most_x = 0, yy, xx
-        most_y, most_x = max(most_y, cyy, yy), max(most_x, cxx, xx)
-        out[0, row], out[1, row] = at_y + sum_y / window, at_x + sum_x / window
-        out[2, row] = 0.0 if same_y >= window else cyy
-        out[3, row] = 0.0 if same_x >= window or same_y >= window else xy - sum_x * sum_y / window
-        out[4, row] = 0.0 if same_x >= window else cxx
-    return out
 
 
 @kernel

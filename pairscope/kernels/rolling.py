@@ -61,33 +61,78 @@ def moments(series: Floats, window: int) -> Floats:
 
 
 @kernel
+def run(y: Floats, x: Floats, sums: Floats) -> None:
+    """Fill the columns with the sums so far of y, x, yy, xy and xx, counted from the first row."""
+    anchor_y, anchor_x = y[0], x[0]
+    to_y, to_x, to_yy, to_xy, to_xx = sums[0], sums[1], sums[2], sums[3], sums[4]
+    sum_y = sum_x = yy = xy = xx = 0.0
+    for row in range(len(y)):
+        step_y, step_x = y[row] - anchor_y, x[row] - anchor_x
+        sum_y += step_y
+        sum_x += step_x
+        yy += step_y * step_y
+        xy += step_x * step_y
+        xx += step_x * step_x
+        to_y[row], to_x[row], to_yy[row], to_xy[row], to_xx[row] = sum_y, sum_x, yy, xy, xx
+
+
+@kernel
+def pair_moments(y: Floats, x: Floats, window: int) -> Floats:
+    """Return rows of both means and the sums of yy, xy and xx about them, of each window by its end.
+
+    Not all of them are finite where a value of the window is not; a constant window has sums of exactly zero.
+    """
+    n = len(y)
+    result = np.full((5, n), np.nan)
+    before, since, share = np.empty((5, window)), np.empty((5, window)), 1.0 / window
+    for block in range(window - 1, n, window):
+        past, now = slice(block - window + 1, block + 1), slice(block, block + window)
+        run(y[past][::-1], x[past][::-1], before[:, ::-1])
+        run(y[now], x[now], since)
+        sums = result[:, now]
+        sums[:] = before[:, : sums.shape[1]] + since[:, : sums.shape[1]]
+        for ahead in range(sums.shape[1]):
+            sum_y, sum_x = sums[0, ahead], sums[1, ahead]
+            sums[0, ahead], sums[1, ahead] = y[block] + sum_y * share, x[block] + sum_x * share
+            sums[2, ahead] -= sum_y * sum_y * share
+            sums[3, ahead] -= sum_x * sum_y * share
+            sums[4, ahead] -= sum_x * sum_x * share
+    return result
+
+
+@kernel
+def correlations_of(before: Floats, since: Floats, floor_y: float, floor_x: float, result: Floats) -> None:
+    """Fill in the correlations of the windows that hold an anchor, from the runs to and from it.
+
+    Rows are taken out of both first, and there is one result only: so the loop becomes vector instructions.
+    """
+    share = 1.0 / before.shape[1]
+    y, x, yy, xy, xx = before[0], before[1], before[2], before[3], before[4]
+    more_y, more_x, more_yy, more_xy, more_xx = since[0], since[1], since[2], since[3], since[4]
+    for ahead in range(len(result)):
+        sum_y, sum_x = y[ahead] + more_y[ahead], x[ahead] + more_x[ahead]
+        square_y = yy[ahead] + more_yy[ahead] - sum_y * sum_y * share
+        square_x = xx[ahead] + more_xx[ahead] - sum_x * sum_x * share
+        product = xy[ahead] + more_xy[ahead] - sum_x * sum_y * share
+        found = max(-1.0, min(1.0, product / np.sqrt(square_y * square_x)))
+        result[ahead] = found if (square_y > floor_y) & (square_x > floor_x) else np.nan
+
+
+@kernel
 def correlations(y: Floats, x: Floats, window: int, least: float) -> Floats:
     """Return the correlation of each window by its end; NaN where a deviation is not above rounding, or `least`."""
     n = len(y)
     result = np.full(n, np.nan)
-    before, share = np.zeros((window, 5)), 1.0 / window
+    before, since = np.empty((5, window)), np.empty((5, window))
     for block in range(window - 1, n, window):
-        anchor_y, anchor_x = y[block], x[block]
-        if not np.isfinite(anchor_y + anchor_x):
+        if not np.isfinite(y[block] + x[block]):
             continue
-        floor_y = (window - 1) * max(ROUNDING * anchor_y, least) ** 2
-        floor_x = (window - 1) * max(ROUNDING * anchor_x, least) ** 2
-        sums_before(before, y, x, block, 0.0)
-        sum_x = sum_y = xx = xy = yy = 0.0
-        for ahead in range(min(window, n - block)):
-            step_x, step_y = x[block + ahead] - anchor_x, y[block + ahead] - anchor_y
-            sum_x += step_x
-            sum_y += step_y
-            xx += step_x * step_x
-            xy += step_x * step_y
-            yy += step_y * step_y
-            k = window - 1 - ahead
-            both_x, both_y = sum_x + before[k, 0], sum_y + before[k, 1]
-            square_x = xx + before[k, 2] - both_x * both_x * share
-            square_y = yy + before[k, 4] - both_y * both_y * share
-            if square_x > floor_x and square_y > floor_y:
-                product = xy + before[k, 3] - both_x * both_y * share
-                result[block + ahead] = max(-1.0, min(1.0, product / np.sqrt(square_x * square_y)))
+        floor_y = (window - 1) * max(ROUNDING * y[block], least) ** 2
+        floor_x = (window - 1) * max(ROUNDING * x[block], least) ** 2
+        past, now = slice(block - window + 1, block + 1), slice(block, block + window)
+        run(y[past][::-1], x[past][::-1], before[:, ::-1])
+        run(y[now], x[now], since)
+        correlations_of(before, since, floor_y, floor_x, result[now])
     return result
 
 
@@ -108,10 +153,13 @@ def sums_before(before: Floats, y: Floats, x: Floats, block: int, slope: float) 
 
 
 @kernel
-def slope_around(y: Floats, x: Floats, low: int, high: int, block: int) -> float:
-    """Return the slope of the line through the anchor that is nearest to the finite rows from low to high."""
+def slope_around(y: Floats, x: Floats, low: int, block: int) -> float:
+    """Return the slope of the line through the anchor that is nearest to the finite rows before it.
+
+    Rows behind it would serve as well, but then the last digit of a result would hang on the future.
+    """
     xx = xy = 0.0
-    for t in range(low, high):
+    for t in range(low, block):
         step_x, step_y = x[t] - x[block], y[t] - y[block]
         if np.isfinite(step_x * step_y):
             xx += step_x * step_x
@@ -167,7 +215,7 @@ def lines(y: Floats, x: Floats, window: int, line: int, alpha: Floats, beta: Flo
         if not np.isfinite(y[block] + x[block]):
             continue
         high = min(n, block + window)
-        slope = slope_around(y, x, block - window + 1, high, block)
+        slope = slope_around(y, x, block - window + 1, block)
         sums_before(before, y, x, block, slope)
         past[:] = 0.0
         for t in range(block, high):

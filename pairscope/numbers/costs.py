@@ -22,7 +22,7 @@ class Costs:
     def __post_init__(self) -> None:
         for name in ("fee_bp", "slippage_bp", "half_spread_bp"):
             value = getattr(self, name)
-            if not math.isfinite(value) or (value < 0 and name != "fee_bp"):
+            if isinstance(value, bool | str) or not math.isfinite(value) or (value < 0 and name != "fee_bp"):
                 raise WrongUse(f"{name} is {value!r}; expected basis points, such as 10 for 0.1 %")
 
     @property

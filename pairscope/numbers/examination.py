@@ -1,6 +1,7 @@
 """Every test of a pair, on all the bars it is given."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Examination:
     hurst: Hurst
     effective_n: float
     power: float
+    """The chance of finding a spread whose half-life is one window."""
 
     def tests(self) -> dict[str, HypothesisTest]:
         """The hypothesis tests by name, in the order in which they are shown."""
@@ -64,6 +66,7 @@ def examine(
     method: HedgeMethod = "ols",
     log: bool = False,
     intercept: bool = True,
+    window: int = 60,
 ) -> Examination:
     """Run every test of a pair.
 
@@ -72,17 +75,23 @@ def examine(
         time: the starts of the bars, in epoch milliseconds.
         method, intercept: of the hedge, whose spread is tested for what only a spread can show.
         log: whether y and x are logarithms.
+        window: the half-life, in bars, that the power is about: a spread that takes longer to come back than the
+            window that follows it cannot be traded by that window.
     """
     hedge = replace(hedge_ratio(y, x, method=method, intercept=intercept), log=log)
+    trend: Literal["c", "n"] = "c" if intercept else "n"
+    cointegration = engle_granger_both(y, x, trend=trend)
     spread = y - hedge.alpha - hedge.beta * x
+    if cointegration.reason:
+        spread = np.full(len(spread), np.nan)  # one leg is the other, or does not move: what is left is rounding
     back, change, moves = half_life(spread, fitted=True), beta_break(y, x), np.diff(spread)
     return Examination(
         end_ms=int(time[-1]) if len(time) else 0,
         n=len(y),
         hedge=hedge,
-        cointegration=engle_granger_both(y, x),
-        phillips_ouliaris=phillips_ouliaris(y, x),
-        johansen=johansen(y, x, det_order="restricted"),
+        cointegration=cointegration,
+        phillips_ouliaris=phillips_ouliaris(y, x, trend=trend),
+        johansen=johansen(y, x, det_order="restricted" if intercept else -1),
         adf_y=adf(y),
         adf_x=adf(x),
         kpss_y=kpss(y),
@@ -96,5 +105,5 @@ def examine(
         ou=ou_fit(spread),
         hurst=hurst(spread),
         effective_n=effective_sample_size(spread),
-        power=power(len(y), back.half_life),
+        power=power(len(y), window),
     )

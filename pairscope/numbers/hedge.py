@@ -13,8 +13,9 @@ import pandas as pd
 
 from market import Floats, WrongUse
 from pairscope.kernels import hedge as kernels
+from pairscope.kernels.rolling import pair_moments
 from pairscope.numbers import series
-from pairscope.numbers.hedge_error import SlopeError, slope_error
+from pairscope.numbers.hedge_error import quantile, reason_of
 
 HedgeMethod = Literal["ols", "huber", "theil_sen", "tls"]
 METHODS: tuple[str, ...] = get_args(HedgeMethod)
@@ -68,15 +69,6 @@ class Moments(NamedTuple):
     xx: float
 
 
-class Line(NamedTuple):
-    """A fitted line, the sum of its squared residuals, and what a kernel found out about the error of its slope."""
-
-    alpha: float
-    beta: float
-    squares: float
-    error: kernels.Error
-
-
 def hedge_ratio(
     y: series.Series,
     x: series.Series,
@@ -113,28 +105,17 @@ def hedge_ratio(
     reason = reason or refusal(first, second, moments, intercept=intercept)
     if method != "ols" and not reason:
         line = FITS[method](first, second, moments, intercept)
-    if reason or not math.isfinite(line.beta):
+    alpha, beta, squares, (stderr, classical, freedom, rho, outcome) = line
+    if reason or not math.isfinite(beta):
         reason = reason or "the legs do not move together: no slope is better than another"
         return HedgeRatio(method, n=rows, log=log, intercept=intercept, reason=reason)
-    squares, error = line.squares, slope_error(line.error, rows)
-    if squares <= ROUNDING**2 * (moments.yy + rows * (moments.mean_y**2 + (line.beta * moments.mean_x) ** 2)):
-        squares, error = 0.0, SlopeError(0.0, 0.0, 1.0)
-    low, high = error.interval(line.beta, confidence)
-    return HedgeRatio(
-        method,
-        line.alpha,
-        line.beta,
-        error.stderr,
-        error.classical,
-        low,
-        high,
-        1.0 - squares / moments.yy,
-        rows,
-        math.sqrt(squares / (rows - 1 - intercept)),
-        log,
-        intercept,
-        error.reason,
-    )
+    if squares <= ROUNDING**2 * (moments.yy + rows * (moments.mean_y**2 + (beta * moments.mean_x) ** 2)):
+        squares, stderr, classical, freedom, outcome = 0.0, 0.0, 0.0, 1.0, kernels.MEASURED
+    reach = stderr * quantile(freedom, confidence)
+    r2, residual_std = 1.0 - squares / moments.yy, math.sqrt(squares / (rows - 1 - intercept))
+    reason = reason_of(outcome, rho, rows)
+    numbers = alpha, beta, stderr, classical, beta - reach, beta + reach, r2, rows, residual_std
+    return HedgeRatio(method, *numbers, log, intercept, reason)
 
 
 def rolling_hedge(
@@ -157,7 +138,7 @@ def rolling_hedge(
     series.choose("hedge method", method, METHODS)
     window = series.whole_number("window", window, least=3)
     first, second, _ = prepared(y, x, log=log)
-    sums = kernels.rolling_moments(first, second, window)
+    sums = pair_moments(first, second, window)
     dead = ~((sums[2] > 0.0) & (sums[4] > 0.0) & np.isfinite(sums).all(axis=0))
     sums[:, dead] = math.nan
     moments = about_zero(Moments(*sums), window, intercept=intercept)
@@ -185,15 +166,13 @@ def prepared(y: series.Series, x: series.Series, *, log: bool) -> tuple[Floats, 
     )
 
 
-def measured(y: Floats, x: Floats, intercept: bool) -> tuple[Moments, Line]:
+def measured(y: Floats, x: Floats, intercept: bool) -> tuple[Moments, kernels.Line]:
     """Return the moments of the whole sample, NaN where a value is missing or there is none, and the OLS line.
 
     One call gives both; what the line costs beyond the moments is nothing beside the other methods.
     """
-    found, squares, error = kernels.least_squares(y, x, intercept)
-    moments = Moments(*found)
-    beta = moments.xy / moments.xx if moments.xx else math.nan
-    return moments, Line(moments.mean_y - beta * moments.mean_x, beta, squares, error)
+    moments, line = kernels.least_squares(y, x, intercept)
+    return Moments._make(moments), line
 
 
 def about_zero(moments: Moments, rows: int, *, intercept: bool) -> Moments:
@@ -243,7 +222,7 @@ def nearest(moments: Moments) -> Floats:
     return np.where(np.isfinite(slope), slope, math.nan)
 
 
-def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
     """Fit by least squared distances; its equation is `sum((x + beta y) e) = 0`."""
     beta = float(nearest(moments))
     rise, run = y - moments.mean_y, x - moments.mean_x
@@ -252,7 +231,7 @@ def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> 
     return line_of(moments.mean_y - beta * moments.mean_x, beta, e, e, run + beta * rise, slope, intercept)
 
 
-def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
     """Fit Huber's M-estimate by reweighting; its error follows from the residuals clipped at 1.345 deviations."""
     w, rise = x - moments.mean_x, y - moments.mean_y
     offset, beta, scale = kernels.huber_line(rise, w, moments.xy / moments.xx, intercept)
@@ -263,7 +242,7 @@ def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> 
     return line_of(alpha, beta, e, clipped, w, slope, intercept)
 
 
-def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Line:
+def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
     """Fit by the median of all slopes; its error follows from ranks.
 
     The median solves `sum(sign(x_i - x_j) sign(e_i - e_j)) = 0`, which in large samples is the sum of the products of
@@ -283,9 +262,11 @@ def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) ->
     return line_of(alpha, beta, e, ranks, w, slope, intercept)
 
 
-def line_of(alpha: float, beta: float, e: Floats, seen: Floats, w: Floats, slope: float, intercept: bool) -> Line:
+def line_of(
+    alpha: float, beta: float, e: Floats, seen: Floats, w: Floats, slope: float, intercept: bool
+) -> kernels.Line:
     """Return a line with residuals `e` that solves `sum(w seen) = 0`, `seen` being these as the method sees them."""
-    return Line(alpha, beta, *kernels.score_error(w, e, seen, slope, intercept))
+    return alpha, beta, *kernels.score_error(w, e, seen, slope, intercept)
 
 
 def centred_ranks(values: Floats) -> Floats:
@@ -315,7 +296,7 @@ def density_at_zero(ordered: Floats) -> float:
     return float(ends[1] - ends[0]) / (len(ordered) * near)
 
 
-FITS: dict[str, Callable[[Floats, Floats, Moments, bool], Line]] = {
+FITS: dict[str, Callable[[Floats, Floats, Moments, bool], kernels.Line]] = {
     "huber": bounded_squares,
     "theil_sen": median_of_slopes,
     "tls": least_distances,

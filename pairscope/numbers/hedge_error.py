@@ -18,35 +18,20 @@ References: batch means, Bartlett (1950); prewhitening, Andrews and Monahan (199
 Ibragimov and Mueller (2010), JBES 28; the bias of a, Kendall (1954), Biometrika 41.
 """
 
-from typing import NamedTuple
-
 from scipy.special import cython_special
 
 from pairscope.kernels import hedge as kernels
 
 
-class SlopeError(NamedTuple):
-    """The error of a slope: long-run, as if rows were independent, degrees of freedom, and why the first is NaN."""
-
-    stderr: float
-    classical: float
-    freedom: float
-    reason: str = ""
-
-    def interval(self, beta: float, confidence: float) -> tuple[float, float]:
-        """Return the ends of the interval of `beta`; both NaN when there is no error."""
-        reach = self.stderr * cython_special.stdtrit(self.freedom, 0.5 + confidence / 2)
-        return beta - reach, beta + reach
-
-
-def slope_error(found: kernels.Error, rows: int) -> SlopeError:
-    """Return what a kernel found out about the error of a slope, in words where there is none."""
-    stderr, classical, freedom, rho, outcome = found
-    return SlopeError(stderr, classical, freedom, reason_of(outcome, rho, rows) if outcome else "")
+def quantile(freedom: float, confidence: float) -> float:
+    """Return how many errors wide half an interval is, by Student's t; NaN without degrees of freedom."""
+    return float(cython_special.stdtrit(freedom, 0.5 + confidence / 2))
 
 
 def reason_of(outcome: int, rho: float, rows: int) -> str:
-    """Return why a slope has no error."""
+    """Return why a slope has no error; nothing when it has one."""
+    if outcome == kernels.MEASURED:
+        return ""
     if outcome == kernels.ALIKE:
         return "most residuals are alike (a price that hardly moves?): beta has no measurable error"
     if outcome == kernels.TOO_FEW:

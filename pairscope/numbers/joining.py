@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from market import Bars, Flags, Floats, Instrument, Integers, Timeframe, WrongUse, iso
+from market import IMPORTED, SECOND, Bars, Flags, Floats, Instrument, Integers, Timeframe, WrongUse, iso
 from pairscope.numbers.series import values, whole_number
 
 FLAGS = ("forming", "gap", "klines", "filled")
@@ -83,7 +83,6 @@ def _leg_of_pandas(bars: "pd.Series[Any] | pd.DataFrame", name: str) -> Leg:
         )
     index = bars.index if bars.index.tz is None else bars.index.tz_convert("UTC").tz_localize(None)
     time = index.to_numpy(dtype="datetime64[ms]").astype(np.int64)
-    symbol = name
     if isinstance(bars, pd.DataFrame):
         columns = {str(column).lower(): column for column in bars.columns}
         if "close" not in columns:
@@ -92,18 +91,27 @@ def _leg_of_pandas(bars: "pd.Series[Any] | pd.DataFrame", name: str) -> Leg:
         volume = values(bars[columns["volume"]]) if "volume" in columns else np.full(len(close), np.nan)
     else:
         close, volume = values(bars, name=name), np.full(len(bars), np.nan)
-        symbol = str(bars.name) if bars.name is not None else name
-    return Leg(Instrument("import", symbol), _step(time), time, close, volume, np.zeros(len(time), np.uint8))
+    symbol = getattr(bars, "name", None)
+    own = symbol is not None and str(symbol).lower() not in ("close", "price")
+    instrument = Instrument(IMPORTED, str(symbol) if own else name)
+    return Leg(instrument, _step(time, name), time, close, volume, np.zeros(len(time), np.uint8))
 
 
-def _step(time: Integers) -> Timeframe:
-    """Return the commonest distance of two bars; a minute when there are too few to tell."""
+def _step(time: Integers, name: str) -> Timeframe:
+    """Return the commonest distance of two bars; a minute when there are too few to tell.
+
+    Raises:
+        WrongUse: when that is less than a second.
+    """
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps):
         return Timeframe(60_000)
     lengths, counts = np.unique(steps, return_counts=True)
-    return Timeframe(max(1000, int(lengths[counts.argmax()]) // 1000 * 1000))
+    usual = int(lengths[counts.argmax()])
+    if usual < SECOND:
+        raise WrongUse(f"{name} has a value every {usual} ms; expected bars of a second or more: resample it first")
+    return Timeframe(usual // SECOND * SECOND)
 
 
 def _demand_order(leg: Leg, name: str) -> None:
@@ -127,11 +135,13 @@ def join(y: Leg, x: Leg, *, fill: int = 0, minimum_volume: float = 0.0) -> Joine
     longest = whole_number("fill", fill, least=0) * y.timeframe.ms
     shared, in_y, in_x = _match(y.time, x.time)
     start, end = (max(y.time[0], x.time[0]), min(y.time[-1], x.time[-1])) if len(y.time) and len(x.time) else (1, 0)
+    if longest and end >= start:
+        end = min(max(y.time[-1], x.time[-1]), end + longest)
     absent_y = _between(x.time, start, end) - len(shared)
     absent_x = _between(y.time, start, end) - len(shared)
     borrowed_y = borrowed_x = np.zeros(len(shared), np.bool_)
     if longest and (absent_y or absent_x):
-        shared, in_y, in_x = _match_filled(y.time, x.time, start, end, longest)
+        shared, in_y, in_x = _match_filled(y.time, x.time, start, longest)
         borrowed_y, borrowed_x = y.time[in_y] < shared, x.time[in_x] < shared
     flags = y.flags[in_y] | x.flags[in_x] | (borrowed_y | borrowed_x) * FILLED
     filled_y, filled_x = int(borrowed_y.sum()), int(borrowed_x.sum())
@@ -139,8 +149,8 @@ def join(y: Leg, x: Leg, *, fill: int = 0, minimum_volume: float = 0.0) -> Joine
     return Joined(
         timeframe=y.timeframe,
         time=shared[kept],
-        y=y.close[in_y][kept],
-        x=x.close[in_x][kept],
+        y=y.close[in_y][kept].copy(),  # of our own, also where all rows are taken: the caller may go on writing
+        x=x.close[in_x][kept].copy(),
         flags=flags.astype(np.uint8)[kept],
         missing_y=absent_y - filled_y,
         missing_x=absent_x - filled_x,
@@ -153,19 +163,17 @@ def join(y: Leg, x: Leg, *, fill: int = 0, minimum_volume: float = 0.0) -> Joine
 def _match(time_y: Integers, time_x: Integers) -> tuple[Integers, Any, Any]:
     """Return the times that both legs have, and their places in each."""
     if np.array_equal(time_y, time_x):
-        return time_y, slice(None), slice(None)
+        return time_y.copy(), slice(None), slice(None)
     at_x = np.searchsorted(time_x, time_y)
     at_x[at_x == len(time_x)] = 0
     in_y = np.flatnonzero(time_x[at_x] == time_y) if len(time_x) else np.empty(0, np.int64)
     return time_y[in_y], in_y, at_x[in_y]
 
 
-def _match_filled(
-    time_y: Integers, time_x: Integers, start: int, end: int, longest: int
-) -> tuple[Integers, Integers, Integers]:
+def _match_filled(time_y: Integers, time_x: Integers, start: int, longest: int) -> tuple[Integers, Integers, Integers]:
     """Return the times at which both legs have a bar that is at most `longest` old, and the places of these bars."""
     times = np.union1d(time_y, time_x)
-    times = times[(times >= start) & (times <= end)]
+    times = times[times >= start]  # beyond the earlier end too: a leg that is late is filled now, as it was before
     at_y, at_x = (np.searchsorted(time, times, side="right") - 1 for time in (time_y, time_x))
     fresh = (times - time_y[at_y] <= longest) & (times - time_x[at_x] <= longest)
     return times[fresh], at_y[fresh], at_x[fresh]

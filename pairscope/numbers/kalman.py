@@ -109,9 +109,9 @@ def kalman_hedge(
         raise WrongUse('fit="mle" estimates delta and obs_var; expected none of them to be given')
     first, second = levels(*legs(y, x), log=log)
     if fit == "mle":
-        noise = _likeliest(first, second, intercept=intercept)
+        noise = likeliest(first, second, intercept=intercept)
     else:
-        noise = _noise(delta, obs_var, state_var, intercept=intercept)
+        noise = noise_of(delta, obs_var, state_var, intercept=intercept)
     rows, state = walk(first, second, noise, START)
     frame = pd.DataFrame(rows.T, columns=COLUMNS, index=index_of(y, x), copy=False)
     alpha, beta = _line(state)
@@ -130,7 +130,9 @@ def kalman_hedge(
     )
 
 
-def _noise(delta: float | None, obs_var: float | None, state_var: float | None, *, intercept: bool) -> Noise:
+def noise_of(
+    delta: float | None = None, obs_var: float | None = None, state_var: float | None = None, *, intercept: bool
+) -> Noise:
     """Check what is given and return it in units of obs_var."""
     for name, value in (("delta", delta), ("obs_var", obs_var), ("state_var", state_var)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number)):
@@ -150,28 +152,28 @@ def _noise(delta: float | None, obs_var: float | None, state_var: float | None, 
     return Noise(wander / float(obs_var), float(obs_var), False, intercept, False)
 
 
-def _likeliest(y: Floats, x: Floats, *, intercept: bool) -> Noise:
+def likeliest(y: Floats, x: Floats, *, intercept: bool) -> Noise:
     """Return the noise of the largest likelihood; obs_var has a closed form for each delta, so one number is sought.
 
     A likelihood may have several tops: the best power of ten is found first, then the top next to it.
     """
     from scipy import optimize
 
-    def noise_of(power: float) -> Noise:
+    def at(power: float) -> Noise:
         return Noise(float(10.0**power), math.nan, True, intercept, True)
 
     def badness(power: float) -> float:
-        noise = noise_of(power)
+        noise = at(power)
         return -log_likelihood(walk(y, x, noise, START)[1], noise)
 
     powers = [-math.inf, *range(LOWEST, HIGHEST + 1)]
     found = [badness(power) for power in powers]
     if not np.isfinite(found).all():
-        return noise_of(-math.inf)
+        return at(-math.inf)
     power = powers[int(np.argmin(found))]
     if power > -math.inf:
         power = float(optimize.minimize_scalar(badness, bounds=(power - 1, power + 1), method="bounded").x)
-    noise = noise_of(power)
+    noise = at(power)
     return noise._replace(obs_var=walk(y, x, noise, START)[1].size)
 
 
@@ -230,7 +232,7 @@ class KalmanFilter:
         log: bool = False,
         intercept: bool = True,
     ) -> None:
-        self.noise = _noise(delta, obs_var, state_var, intercept=intercept)
+        self.noise = noise_of(delta, obs_var, state_var, intercept=intercept)
         self.log = log
         self._state = START
 

@@ -10,16 +10,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from market import Floats, Instrument, WrongUse
+from pairscope.kernels.kalman import START, State
+from pairscope.kernels.kalman import walk as follow
 from pairscope.kernels.signals import Position, Track, walk
+from pairscope.numbers import kalman
 from pairscope.numbers.costs import Costs, RoundTrip, costs_of, round_trip
 from pairscope.numbers.examination import Examination, examine
-from pairscope.numbers.hedge import HedgeMethod, rolling_hedge
+from pairscope.numbers.hedge import HedgeMethod, HedgeRatio, rolling_hedge
 from pairscope.numbers.joining import FLAGS, GAP, Joined, join, leg_of
-from pairscope.numbers.kalman import kalman_hedge
 from pairscope.numbers.rolling import correlation_of, fitted_lines, given_lines, rolling_moments
 from pairscope.numbers.signals import FLAT, WHY, reasons, rules_of
 from pairscope.numbers.spread import levels
 from pairscope.numbers.summary import LEAST_BARS, Columns, Fit, Method, PairOptions, PairSummary, last_closed, summarize
+from pairscope.numbers.trips import NO_TRIPS, completed_trips
 from pairscope.numbers.verdict import Verdict, judge_pair
 
 TESTS_AGE = 0.01
@@ -44,6 +47,13 @@ class PairAnalysis:
     round_trip: RoundTrip
     summary: PairSummary
     verdict: Verdict
+    changed: int
+    """How many closed bars have changed since the tests were made."""
+
+    filter: State | None
+    """Where a Kalman filter stands after the last closed bar, the first `walked` rows."""
+
+    walked: int
 
     @property
     def uses_future(self) -> bool:
@@ -114,84 +124,52 @@ def analyze_pair(
         raise WrongUse(f"both legs are {leg_y.instrument}; expected two different symbols")
     joined = join(leg_y, leg_x, fill=fill, minimum_volume=minimum_volume)
     y, x = levels(joined.y, joined.x, log=log)
-    same = previous is not None and (previous.options, previous.y, previous.x) == (
-        options,
-        leg_y.instrument,
-        leg_x.instrument,
-    )
-    kept = previous if same else None
-    examination = _examine(joined, y, x, options, kept)
-    old = _unchanged(joined, kept)
-    columns = _columns(joined, y, x, options, examination, kept, old)
+    about = options, leg_y.instrument, leg_x.instrument
+    kept = previous if previous is not None and (previous.options, previous.y, previous.x) == about else None
+    same = _same_rows(joined, kept)
+    old = _resumed(kept, same)
+    changed = len(joined) if kept is None else kept.changed + _changes(kept.joined, joined, same)
+    if kept is None or fit == "whole" or kept.examination.n < LEAST_BARS or changed > TESTS_AGE * len(joined):
+        examination, changed = _examine(joined, y, x, options), 0
+    else:
+        examination = kept.examination
+    columns, state, walked = _columns(joined, y, x, options, examination.hedge, kept, old)
     track = _track(columns["zscore"], joined, options, kept, old)
     columns["state"] = track.state
     trip = _round_trip(columns, joined, options, (leg_y.instrument.venue, leg_x.instrument.venue))
+    trips = completed_trips(y, x, columns["beta"], track.state, log=log) if fit == "past" else NO_TRIPS
     last = last_closed(joined)
-    reason = "" if last is None else WHY[track.why[last]]
-    summary = summarize(leg_y.instrument, leg_x.instrument, options, joined, columns, reason, examination, trip, now_ms)
-    return PairAnalysis(
-        leg_y.instrument,
-        leg_x.instrument,
-        options,
-        joined,
-        columns,
-        track,
-        examination,
-        trip,
-        summary,
-        judge_pair(summary),
+    why = "" if last is None else WHY[track.why[last]]
+    summary = summarize(
+        leg_y.instrument, leg_x.instrument, options, joined, columns, why, examination, trip, trips, now_ms
     )
+    return PairAnalysis(
+        leg_y.instrument, leg_x.instrument, options, joined, columns, track, examination, trip, summary,
+        judge_pair(summary), changed, state, walked,
+    )  # fmt: skip
 
 
-def _examine(joined: Joined, y: Floats, x: Floats, options: PairOptions, kept: PairAnalysis | None) -> Examination:
-    """Test the closed bars; keep what an earlier analysis found while hardly anything changed."""
+def _changes(before: Joined, joined: Joined, same: slice) -> int:
+    """Count the closed rows that came, went or changed; the forming bar changes all the time, and is not tested."""
+    many = same.stop - same.start
+    return max(int(before.closed.sum()), int(joined.closed.sum())) - int(joined.closed[:many].sum())
+
+
+def _examine(joined: Joined, y: Floats, x: Floats, options: PairOptions) -> Examination:
+    """Test the closed bars."""
     closed = joined.closed
-    end = int(joined.time[closed][-1]) if closed.any() else 0
-    if kept is not None and _little_changed(kept, int(closed.sum()), end):
-        return kept.examination
     method: HedgeMethod = "ols" if options.method == "kalman" else options.method
-    time = joined.time[closed]
-    return examine(y[closed], x[closed], time, method=method, log=options.log, intercept=options.intercept)
+    return examine(
+        y[closed], x[closed], joined.time[closed],
+        method=method, log=options.log, intercept=options.intercept, window=options.window,
+    )  # fmt: skip
 
 
-def _little_changed(kept: PairAnalysis, n: int, end: int) -> bool:
-    tested, step = kept.examination, kept.joined.timeframe.ms
-    newer = (end - tested.end_ms) / step
-    return tested.n >= LEAST_BARS and max(abs(n - tested.n), newer) <= TESTS_AGE * n and newer >= 0
-
-
-def _columns(
-    joined: Joined,
-    y: Floats,
-    x: Floats,
-    options: PairOptions,
-    examination: Examination,
-    kept: PairAnalysis | None,
-    old: slice,
-) -> Columns:
-    """Compute what varies in time, only for the bars that an earlier analysis does not hold."""
-    new = old.stop - old.start
-    first = max(0, new - options.window)
-    rows = slice(first, None)
-    lines = _lines(y[rows], x[rows], options, examination)
-    fresh = {"price_y": joined.y[rows], "price_x": joined.x[rows], **lines}
-    fresh["correlation"] = correlation_of(joined.y[rows], joined.x[rows], options.window)
-    if kept is None or not new:
-        return fresh
-    return {name: np.concatenate((kept.columns[name][old], column[new - first :])) for name, column in fresh.items()}
-
-
-def _unchanged(joined: Joined, kept: PairAnalysis | None) -> slice:
-    """Return which rows of an earlier analysis are the first rows of this one, and may stay.
-
-    Only where a row depends on its window alone. When bars fell off at the beginning, the first rows know less than
-    they did: they are kept, because what they said then was true then.
-    """
-    if kept is None or kept.options.method == "kalman" or kept.options.fit == "whole":
+def _same_rows(joined: Joined, kept: PairAnalysis | None) -> slice:
+    """Return which rows of an earlier analysis are the first rows of this one."""
+    if kept is None or not len(joined) or not len(kept.joined):
         return slice(0, 0)
     before = kept.joined
-    if not len(joined) or not len(before):
-        return slice(0, 0)
     start = int(np.searchsorted(before.time, joined.time[0]))
     many = min(len(before) - start, len(joined))
     old = slice(start, start + many)
@@ -202,28 +180,83 @@ def _unchanged(joined: Joined, kept: PairAnalysis | None) -> slice:
     return slice(start, start + good)
 
 
-def _lines(y: Floats, x: Floats, options: PairOptions, examination: Examination) -> Columns:
+def _resumed(kept: PairAnalysis | None, same: slice) -> slice:
+    """Return the rows that may stay as they are, however they were come by.
+
+    A row of a moving window depends on its window alone. A Kalman filter goes on from where it stood after the last
+    closed bar. When bars fell off at the beginning, the first rows know less than they did: what they said was true
+    then, and stays.
+    """
+    if kept is None or kept.options.fit == "whole":
+        return slice(0, 0)
+    if kept.options.method != "kalman":
+        return same
+    return slice(same.start, kept.walked) if kept.filter and same.start < kept.walked <= same.stop else slice(0, 0)
+
+
+def _columns(
+    joined: Joined,
+    y: Floats,
+    x: Floats,
+    options: PairOptions,
+    hedge: HedgeRatio,
+    kept: PairAnalysis | None,
+    old: slice,
+) -> tuple[Columns, State | None, int]:
+    """Compute what varies in time, only for the bars that an earlier analysis does not hold.
+
+    Returns:
+        The columns; of a Kalman filter, where it stands after the last closed bar, and how many rows that are.
+    """
+    new = old.stop - old.start
+    first = max(0, new - options.window)
+    rows = slice(first, None)
+    state, walked = None, 0
+    if options.method == "kalman":
+        lines, state, walked = _surprises(y, x, joined, options, kept, old)
+    else:
+        lines = _lines(y[rows], x[rows], options, hedge)
+    fresh = {"price_y": joined.y[rows], "price_x": joined.x[rows], **lines}
+    fresh["correlation"] = correlation_of(joined.y[rows], joined.x[rows], options.window)
+    if kept is None or not new:
+        return fresh, state, walked
+    columns = {name: np.concatenate((kept.columns[name][old], column[new - first :])) for name, column in fresh.items()}
+    return columns, state, walked
+
+
+def _lines(y: Floats, x: Floats, options: PairOptions, hedge: HedgeRatio) -> Columns:
     """Return alpha, beta, spread and z-score of each bar by the method asked for."""
     window, intercept = options.window, options.intercept
-    if options.method == "kalman":
-        return _surprises(y, x, options)
     if options.fit == "whole":
-        hedge, rows = examination.hedge, np.ones(len(y))
+        rows = np.ones(len(y))
         spread = y - hedge.alpha - hedge.beta * x
         line = {"alpha": hedge.alpha * rows, "beta": hedge.beta * rows, "spread": spread}
         return line | rolling_moments(spread, window)._asdict() | {"r2": hedge.r2 * rows}
     if options.method == "ols":
         return fitted_lines(y, x, window, intercept=intercept)._asdict()
-    hedges = rolling_hedge(y, x, window=window, method=options.method, intercept=intercept).frame
+    method: HedgeMethod = "ols" if options.method == "kalman" else options.method
+    hedges = rolling_hedge(y, x, window=window, method=method, intercept=intercept).frame
     return given_lines(y, x, hedges["alpha"].to_numpy(), hedges["beta"].to_numpy(), window)._asdict()
 
 
-def _surprises(y: Floats, x: Floats, options: PairOptions) -> Columns:
-    """Return the Kalman hedge; its spread is what each bar surprised it by, scored against the last `window` ones."""
-    found = kalman_hedge(y, x, intercept=options.intercept, fit="mle" if options.fit == "whole" else "past").frame
-    line = {name: found[name].to_numpy() for name in ("alpha", "beta", "beta_std")}
-    surprise = found["innovation"].to_numpy()
-    return line | {"spread": surprise} | rolling_moments(surprise, options.window)._asdict()
+def _surprises(
+    y: Floats, x: Floats, joined: Joined, options: PairOptions, kept: PairAnalysis | None, old: slice
+) -> tuple[Columns, State, int]:
+    """Follow the Kalman hedge; its spread is what each bar surprised it by, scored against the last `window` ones."""
+    whole, new = options.fit == "whole", old.stop - old.start
+    intercept = options.intercept
+    noise = kalman.likeliest(y, x, intercept=intercept) if whole else kalman.noise_of(intercept=intercept)
+    last = last_closed(joined)
+    walked = max(new, 0 if last is None else last + 1)
+    begun = kept.filter if kept is not None and new and kept.filter else START
+    closed, state = follow(y[new:walked], x[new:walked], noise, begun)
+    forming, _ = follow(y[walked:], x[walked:], noise, state)
+    first = max(0, new - options.window)
+    found = dict(zip(kalman.Estimate._fields, np.concatenate((closed, forming), axis=1), strict=True))
+    line = {name: found[name] for name in ("alpha", "beta", "beta_std")} | {"spread": found["innovation"]}
+    if kept is not None and new:
+        line = {name: np.concatenate((kept.columns[name][old][first:], column)) for name, column in line.items()}
+    return line | rolling_moments(np.ascontiguousarray(line["spread"]), options.window)._asdict(), state, walked
 
 
 def _track(zscore: Floats, joined: Joined, options: PairOptions, kept: PairAnalysis | None, old: slice) -> Track:

@@ -76,8 +76,7 @@ def log_returns(prices: Floats) -> Floats:
     The logarithm of the ratio takes half the time of `log1p` of the change, and its rounding of 1e-16 is far below what
     a correlation shows.
     """
-    good = prices > 0
-    known = prices if good.all() else np.where(good, prices, math.nan)
+    known = prices if prices.min(initial=math.inf) > 0 else np.where(prices > 0, prices, math.nan)
     result = np.full(len(prices), math.nan)
     with np.errstate(all="ignore"):
         np.divide(known[1:], known[:-1], out=result[1:])

@@ -105,8 +105,8 @@ def choose(kind: str, name: str, known: tuple[str, ...]) -> None:
     Raises:
         UnknownName: with the nearest of them.
     """
-    if name not in known:
-        raise UnknownName(kind, name, known)
+    if not isinstance(name, str) or name not in known:
+        raise UnknownName(kind, str(name), known)
 
 
 def whole_number(name: str, value: Any, *, least: int) -> int:

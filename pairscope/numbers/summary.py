@@ -7,11 +7,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from market import Instrument, iso
+from market import Instrument, WrongUse, iso
+from pairscope.kernels.kalman import LEARN
 from pairscope.numbers.costs import Costs, RoundTrip
 from pairscope.numbers.examination import Examination
 from pairscope.numbers.joining import GAP, KLINES, Joined
 from pairscope.numbers.series import choose, whole_number
+from pairscope.numbers.trips import Trips
 
 Method = Literal["ols", "huber", "theil_sen", "tls", "kalman"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -21,6 +23,8 @@ Columns = dict[str, NDArray[Any]]
 """What varies in time by name, one value a bar."""
 
 NORMAL_95 = 1.959963984540054
+
+LONGEST_WINDOW = 10_000_000
 
 LEAST_BARS = 30
 """No test is made on fewer bars."""
@@ -46,7 +50,17 @@ class PairOptions:
     def __post_init__(self) -> None:
         choose("hedge method", self.method, METHODS)
         choose("fit", self.fit, ("past", "whole"))
-        whole_number("window", self.window, least=3)
+        if whole_number("window", self.window, least=3) > LONGEST_WINDOW:
+            raise WrongUse(f"window is {self.window}; expected at most {LONGEST_WINDOW:,} bars")
+        for name in ("log", "intercept"):
+            if not isinstance(getattr(self, name), bool):
+                raise WrongUse(f"{name} is {getattr(self, name)!r}; expected True or False")
+        if isinstance(self.minimum_volume, bool) or not isinstance(self.minimum_volume, int | float):
+            raise WrongUse(f"minimum_volume is {self.minimum_volume!r}; expected a number")
+        if not 0 <= self.minimum_volume < math.inf:
+            raise WrongUse(f"minimum_volume is {self.minimum_volume!r}; expected a volume of 0 or more")
+        if not isinstance(self.costs, Costs | str | None):
+            raise WrongUse(f"costs is {self.costs!r}; expected Costs(fee_bp=...), or the name of a preset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +116,7 @@ class PairSummary:
     coint_statistic: float
     coint_pvalue: float
     coint_direction: str
+    coint_reason: str
     phillips_ouliaris_pvalue: float
     johansen_trace: float
     johansen_rank: int | None
@@ -117,10 +132,13 @@ class PairSummary:
     power: float
     break_pvalue: float
     break_time: str
+    break_reason: str
     gross_bp: float
     cost_bp: float
     edge_bp: float
     breakeven: float
+    realised_bp: float
+    realised_trips: int
     tested_bars: int
     tested_end: str
 
@@ -134,13 +152,14 @@ def summarize(
     why: str,
     found: Examination,
     trip: RoundTrip,
+    trips: Trips,
     now_ms: int | None,
 ) -> PairSummary:
     """Put what was found into plain numbers; what varies in time is that of the last closed bar."""
     last, n, step = last_closed(joined), int(joined.closed.sum()), joined.timeframe.ms
     end = None if last is None else int(joined.time[last]) + step
     at = {name: math.nan if last is None else column[last].item() for name, column in columns.items()}
-    missing = max(joined.missing_y, joined.missing_x)
+    missing = joined.missing_y + joined.missing_x
     return PairSummary(
         y=str(y),
         x=str(x),
@@ -153,7 +172,7 @@ def summarize(
         start=iso(int(joined.time[0])) if len(joined) else "",
         end="" if end is None else iso(end),
         n=n,
-        needed=max(options.window, LEAST_BARS),
+        needed=max(options.window + 1 + (LEARN + 2 if options.method == "kalman" else 0), LEAST_BARS),
         missing_y=joined.missing_y,
         missing_x=joined.missing_x,
         missing_share=missing / (len(joined) + missing) if len(joined) else math.nan,
@@ -180,6 +199,8 @@ def summarize(
         cost_bp=trip.cost_bp,
         edge_bp=trip.edge_bp,
         breakeven=trip.breakeven,
+        realised_bp=trips.mean_bp,
+        realised_trips=trips.completed,
     )
 
 
@@ -213,6 +234,7 @@ def _test_numbers(found: Examination) -> dict[str, Any]:
         "coint_statistic": found.cointegration.statistic,
         "coint_pvalue": found.cointegration.pvalue,
         "coint_direction": found.cointegration.direction,
+        "coint_reason": found.cointegration.reason,
         "phillips_ouliaris_pvalue": found.phillips_ouliaris.pvalue,
         "johansen_trace": found.johansen.trace[0],
         "johansen_rank": found.johansen.rank_trace,
@@ -227,6 +249,7 @@ def _test_numbers(found: Examination) -> dict[str, Any]:
         "effective_n": found.effective_n,
         "power": found.power,
         "break_pvalue": change.pvalue,
+        "break_reason": change.reason,
         "break_time": "" if found.break_ms is None else iso(found.break_ms),
         "tested_bars": found.n,
         "tested_end": iso(found.end_ms) if found.n else "",

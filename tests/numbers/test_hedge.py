@@ -11,7 +11,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import signal, stats
 
 from market import Floats, UnknownName, WrongUse
 from pairscope.numbers.hedge import METHODS, HedgeMethod, hedge_ratio, rolling_hedge
@@ -44,6 +44,29 @@ def test_ols_equals_statsmodels_also_far_from_zero(offset: float, intercept: boo
     assert hedge.r2 == pytest.approx(centred.rsquared, rel=1e-10)
     assert hedge.residual_std == pytest.approx(math.sqrt(centred.mse_resid), rel=1e-8)
     assert hedge.alpha == pytest.approx(y.mean() - hedge.beta * x.mean() if intercept else 0.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [60, 101, 1_000, 4_321])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_the_error_of_beta_equals_its_formula_written_out(rows: int, offset: float) -> None:
+    """In whole arrays and blocks by `split`, where the kernel goes through the rows in chunks."""
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal(rows).cumsum()
+    y = 0.5 * x + signal.lfilter([1.0], [1.0, -0.4], rng.standard_normal(rows))
+    hedge = hedge_ratio(y + offset, x + offset)
+    w, rise = x - x.mean(), y - y.mean()
+    e = rise - (w @ rise) / (w @ w) * w
+    s, count = w * e, max(8, int(0.2 * rows ** (2 / 3)))
+    ends = np.arange(count + 1) * rows // count
+    kept = (s[1:] @ s[:-1]) / (s @ s)
+    kept = min(kept + (2.0 + 4.0 * kept) / rows, 1.0 - 1.0 / rows)
+    last = s[ends[1:] - 1]
+    own = np.array([part.sum() for part in np.split(s, ends[1:-1])]) + kept / (1 - kept) * np.diff(last, prepend=0.0)
+    share = sum((part @ part) ** 2 for part in np.split(w, ends[1:-1])) / (w @ w) ** 2
+    expected = math.sqrt(own @ own / (1.0 - share - 1.0 / count)) / (w @ w)
+    reach = expected * stats.t.ppf(0.975, 1.0 / share - 1.0)
+    assert hedge.stderr == pytest.approx(expected, rel=1e-6 if offset else 1e-10)
+    assert hedge.high - hedge.low == pytest.approx(2.0 * reach, rel=1e-6 if offset else 1e-10)
 
 
 def test_the_published_hedge_of_anz_on_adb_is_found(shared_data: Path) -> None:

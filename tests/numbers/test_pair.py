@@ -97,14 +97,16 @@ def test_a_planted_pair_is_found(analysed: PairAnalysis) -> None:
     assert found.coint_pvalue < 0.001
     assert found.johansen_rank == 1
     assert found.half_life_low < -math.log(2) / math.log(0.9) < found.half_life_high
-    assert analysed.verdict.word in ("tradeable, small edge", "costs eat it")
+    assert analysed.verdict.word == "tradeable, small edge"
+    assert analyze_pair(*pair(), costs="none").verdict.word == "tradeable"
+    assert analyze_pair(*pair(), costs="kraken").verdict.word == "costs eat it"
 
 
 def test_two_walks_are_no_pair() -> None:
     random = np.random.default_rng(11)
-    y, x = (1000 + random.standard_normal(2000).cumsum() for _ in range(2))
+    y, x = (1000 + random.standard_normal(3000).cumsum() for _ in range(2))
     found = analyze_pair(bars(y, Y), bars(x, X))
-    assert found.verdict.word in ("not proven", "not cointegrated")
+    assert found.verdict.word == "not cointegrated", "3,000 bars would have found a half-life of one window"
     assert any(reason.about == "cointegration" and reason.ok is False for reason in found.verdict.reasons)
 
 
@@ -125,7 +127,7 @@ def test_the_edge_by_hand(analysed: PairAnalysis) -> None:
 def test_with_too_few_bars_it_says_how_many_are_missing() -> None:
     found = analyze_pair(*pair(20))
     assert found.verdict.word == "not enough data"
-    assert "20 of 60 bars" in found.verdict.sentence
+    assert "20 of 61 bars" in found.verdict.sentence
     assert math.isnan(found.summary.zscore)
 
 
@@ -193,6 +195,64 @@ def test_a_bar_that_was_refilled_is_computed_again() -> None:
     y.close[150] += 5
     changed = analyze_pair(y, x, previous=before)
     pd.testing.assert_frame_equal(changed.frame, analyze_pair(y, x).frame, rtol=1e-9)
+
+
+def test_a_kalman_filter_goes_on_as_bars_fall_off_at_the_beginning() -> None:
+    y, x = pair(300)
+    found = analyze_pair(y[:200], x[:200], method="kalman", window=30)
+    said = dict(zip(found.frame.index, found.frame["state"], strict=True))
+    for n in range(201, 260):
+        part_y, part_x = y[n - 200 : n].copy(), x[n - 200 : n].copy()
+        for part in (part_y, part_x):
+            part.forming[-1] = True
+        found = analyze_pair(part_y, part_x, method="kalman", window=30, previous=found)
+        closed = found.frame.iloc[:-1]
+        assert all(said.get(time, state) == state for time, state in closed["state"].items()), (
+            "the past is not rewritten"
+        )
+        said |= dict(closed["state"].items())
+    whole = analyze_pair(y[:259], x[:259], method="kalman", window=30).frame
+    np.testing.assert_allclose(found.frame["beta"], whole["beta"].iloc[-200:], rtol=1e-9)
+
+
+def test_other_prices_at_the_same_times_are_tested_anew() -> None:
+    y, x = pair(600)
+    before = analyze_pair(y, x)
+    random = np.random.default_rng(2)
+    other_y, other_x = (bars(1000 + random.standard_normal(600).cumsum(), each) for each in (Y, X))
+    found = analyze_pair(other_y, other_x, previous=before)
+    assert found.summary.coint_pvalue == analyze_pair(other_y, other_x).summary.coint_pvalue
+
+
+def test_what_the_caller_does_to_its_bars_later_changes_nothing() -> None:
+    y, x = pair(200)
+    found = analyze_pair(y, x)
+    before = found.frame.copy()
+    y.close[:] = 1.0
+    pd.testing.assert_frame_equal(found.frame, before)
+    fresh = analyze_pair(y, x, previous=found)
+    assert math.isnan(fresh.summary.zscore), "a leg that does not move has no z-score"
+
+
+@pytest.mark.parametrize("options", [{"fill": 3}, {"intercept": False}, {"log": True}, {"fill": 2, "method": "kalman"}])
+def test_no_option_looks_into_the_future(options: dict[str, Any]) -> None:
+    y, x = prices(300)
+    index = pd.date_range("2026-01-01", periods=300, freq="min", tz="UTC")
+    late = pd.Series(y, index, name="Y")
+    late.iloc[[50, 51, 120, 200, 201, 202]] = np.nan
+
+    def estimate(y: "pd.Series[float]", x: "pd.Series[float]") -> pd.DataFrame:
+        return analyze_pair(y, x, window=40, **options).frame
+
+    report = lookahead_check(estimate, (late, pd.Series(x, index, name="X")))
+    assert report.clean, report.sentence
+
+
+def test_without_an_intercept_the_spread_that_is_traded_is_the_one_that_is_tested() -> None:
+    y, x = prices(1500)
+    found = analyze_pair(bars(y + 4000, Y), bars(x, X), intercept=False)
+    assert found.examination.cointegration.pvalue == engle_granger_both(y + 4000, x, trend="n").pvalue
+    assert not found.verdict.word.startswith("tradeable")
 
 
 def test_tests_are_made_again_once_the_bars_have_grown_by_one_percent() -> None:
@@ -266,12 +326,25 @@ def test_identical_legs_are_not_a_number_and_no_crash() -> None:
     y, _ = pair(300)
     found = analyze_pair(y, bars(y.close, X))
     assert math.isnan(found.summary.coint_pvalue)
-    assert found.verdict.word == "not enough data"
+    assert found.verdict.word == "cannot be judged"
+    assert math.isnan(found.summary.half_life), "what is left is rounding"
+    scaled = analyze_pair(y, bars(y.close * 3 - 7, X))
+    assert math.isnan(scaled.summary.half_life)
+    assert scaled.verdict.word == "cannot be judged"
 
 
 @pytest.mark.parametrize(
     ("option", "value", "error"),
-    [("method", "hubr", UnknownName), ("fit", "future", UnknownName), ("window", 2, WrongUse), ("exit", 3, WrongUse)],
+    [
+        ("costs", 5.0, WrongUse),
+        ("log", "no", WrongUse),
+        ("minimum_volume", math.inf, WrongUse),
+        ("window", 99999999, WrongUse),
+        ("method", "hubr", UnknownName),
+        ("fit", "future", UnknownName),
+        ("window", 2, WrongUse),
+        ("exit", 3, WrongUse),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(option: str, value: Any, error: type[Exception]) -> None:
     y, x = pair(100)
@@ -291,7 +364,7 @@ def test_every_value_of_the_record_is_plain(analysed: PairAnalysis) -> None:
 def test_dead_legs_are_not_an_error(closes: Any) -> None:
     _, x = pair(300)
     for found in (analyze_pair(bars(closes, Y), x), analyze_pair(x, bars(closes, Y))):
-        assert found.verdict.word != "tradeable"
+        assert not found.verdict.word.startswith("tradeable")
 
 
 def test_legs_at_a_level_of_a_hundred_million_are_judged_as_without_it() -> None:

@@ -86,6 +86,31 @@ def test_correlation_equals_two_exact_passes() -> None:
     close(rolling_correlation(y + 1e8, x + 1e8, window=WINDOW, of="prices")[WINDOW - 1 :], shifted)
 
 
+def test_a_spike_leaves_nothing_behind_in_a_correlation() -> None:
+    y, x = prices(500)
+    clean = rolling_correlation(y, x, window=WINDOW, of="prices")
+    y[200], x[210] = 1e12, -1e12
+    after = rolling_correlation(y, x, window=WINDOW, of="prices")
+    close(after[:200], clean[:200], 0.0)
+    close(after[210 + WINDOW :], clean[210 + WINDOW :], 1e-12)
+
+
+def test_a_series_gives_the_same_correlation_as_its_array_and_is_left_as_it_is() -> None:
+    y, x = prices(300)
+    given = pd.Series(y.copy()), pd.Series(x.copy())
+    for of in ("prices", "returns"):
+        close(rolling_correlation(*given, window=20, of=of), rolling_correlation(y, x, window=20, of=of), 0.0)
+    assert (given[0] == y).all()
+    assert (given[1] == x).all()
+
+
+def test_a_price_that_is_not_positive_has_no_return() -> None:
+    y, x = prices(100)
+    y[[40, 41]] = -1.0, -2.0
+    lost = np.flatnonzero(rolling_correlation(y, x, window=10)[10:].isna()) + 10
+    assert lost.tolist() == list(range(40, 52))
+
+
 def test_correlation_of_returns_is_the_default_and_starts_one_row_later() -> None:
     y, x = prices()
     ours = rolling_correlation(y, x, window=WINDOW)
@@ -139,6 +164,14 @@ def test_the_future_moves_nothing_past() -> None:
     before = rolling_correlation(y, x, window=30)[:300]
     close(rolling_correlation(changed_y, changed_x, window=30)[:300], before, 1e-12)
     close(rolling_beta(changed_y, changed_x, window=30)[:300], rolling_beta(y, x, window=30)[:300])
+
+
+def test_not_even_the_last_digit_of_a_line_hangs_on_the_future() -> None:
+    y, x = prices(500)
+    before = fitted_lines(y, x, 60)
+    y[400:], x[430:] = 1.01 * y[400:], math.nan
+    for past, now in zip(before, fitted_lines(y, x, 60), strict=True):
+        np.testing.assert_array_equal(past[:400], now[:400])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
