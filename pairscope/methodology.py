@@ -39,6 +39,8 @@ SAME = {
     "coint_statistic": "engle_granger",
     "coint_pvalue": "engle_granger",
     "coint_direction": "direction",
+    "coint_reason": "engle_granger",
+    "break_reason": "beta_break",
     "phillips_ouliaris_pvalue": "phillips_ouliaris",
     "johansen_trace": "trace",
     "johansen_rank": "johansen",
