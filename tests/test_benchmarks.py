@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import feeds, store
+from benchmarks import analytics, feeds, store
 from benchmarks.fine_lag import late_ms
 from benchmarks.soak import slope_mb_per_hour
 from tests.exchange.ledger import Ledger
@@ -14,6 +14,11 @@ from tests.exchange.ledger import Ledger
 @pytest.mark.nightly
 def test_the_store_is_as_fast_as_claimed(capsys: pytest.CaptureFixture[str]) -> None:
     assert store.main(["--quick"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.nightly
+def test_the_numbers_are_as_fast_as_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert analytics.main(["--quick"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.nightly

@@ -15,7 +15,7 @@ Error = tuple[float, float, float, float, int]
 Line = tuple[float, float, float, Error]
 """Alpha, beta, the sum of squared residuals, and the error of beta."""
 
-MEASURED, ALIKE, TOO_FEW, WANDERS, ONE_STRETCH = range(5)
+MEASURED, ALIKE, TOO_FEW, WANDERS, ONE_STRETCH, NOT_ASKED = range(6)
 """Whether the error of a slope was found, or why not."""
 
 FEWEST_ROWS = 24
@@ -208,24 +208,51 @@ def slope_error(score: Five, blocks: Five, slope: float, residual: Five, rows: i
 
 
 @kernel
-def least_squares(y: Floats, x: Floats, intercept: bool) -> tuple[Five, Line]:
-    """Return the moments of the whole sample, and the line of least squares."""
+def squares_of(y: Floats, x: Floats, at_y: float, at_x: float, beta: float) -> float:
+    """Return the sum of squares of y - beta x, with both legs counted from the given points."""
+    total = 0.0
+    for row in range(len(y)):
+        e = (y[row] - at_y) - beta * (x[row] - at_x)
+        total = plus_product(total, e, e)
+    return total
+
+
+@kernel
+def classical_error(seen: float, weight: float, slope: float, rows: int, intercept: bool) -> Error:
+    """Return the error of a slope as if rows were independent, and no other."""
+    if not (seen > 0.0 and abs(slope) > 0.0):
+        return np.nan, np.nan, np.nan, np.nan, NOT_ASKED
+    classical = np.sqrt(seen / max(rows - 1 - intercept, 1) * weight) / abs(slope)
+    return np.nan, classical, np.nan, np.nan, NOT_ASKED
+
+
+@kernel
+def least_squares(y: Floats, x: Floats, intercept: bool, interval: bool) -> tuple[Five, Line]:
+    """Return the moments of the whole sample, and the line of least squares; its long-run error with `interval`."""
     moments = whole_moments(y, x, intercept)
     mean_y, mean_x, _, xy, xx = moments
     if not xx > 0.0:
         return moments, (np.nan, np.nan, np.nan, (np.nan, np.nan, np.nan, np.nan, TOO_FEW))
     beta = xy / xx
+    if not interval:
+        squares = squares_of(y, x, mean_y, mean_x, beta)
+        return moments, (mean_y - beta * mean_x, beta, squares, classical_error(squares, xx, xx, len(y), intercept))
     rows, blocks = score_sums(y, x, mean_y, mean_x, beta, blocks_of(len(y)))
     return moments, (mean_y - beta * mean_x, beta, rows[0], slope_error(rows, blocks, xx, rows, len(y), intercept))
 
 
 @kernel
-def score_error(w: Floats, e: Floats, seen: Floats, slope: float, intercept: bool) -> tuple[float, Error]:
+def score_error(
+    w: Floats, e: Floats, seen: Floats, slope: float, intercept: bool, interval: bool
+) -> tuple[float, Error]:
     """Return the squared residuals `e`, and the error of the slope at which `sum(w seen)` is zero.
 
     `seen` are the residuals as the method sees them; those as they are need not have a mean of zero.
     """
     rows = len(e)
+    if not interval:
+        seen2, weight = squares_of(seen, w, 0.0, 0.0, 0.0), squares_of(w, seen, 0.0, 0.0, 0.0)
+        return squares_of(e, w, 0.0, 0.0, 0.0), classical_error(seen2, weight, slope, rows, intercept)
     mean = e.mean()
     residual, _ = score_sums(e, w, mean, 0.0, 0.0, blocks_of(rows))
     score, blocks = score_sums(seen, w, 0.0, 0.0, 0.0, blocks_of(rows))

@@ -11,8 +11,8 @@ from pairscope.kernels.unitroot import product
 from pairscope.numbers import mackinnon
 from pairscope.numbers.mackinnon import TRENDS, Trend
 from pairscope.numbers.results import HypothesisTest
-from pairscope.numbers.series import Sample, Series, choose, legs, unbroken
-from pairscope.numbers.unitroot import ORDER, LagRule, check_lags, dickey_fuller, writable
+from pairscope.numbers.series import Sample, Series, choose, legs, tamed, unbroken_rows, untamed
+from pairscope.numbers.unitroot import ORDER, LagRule, check_lags, dickey_fuller
 
 Direction = Literal["y on x", "x on y"]
 
@@ -108,13 +108,9 @@ def _options(trend: Trend, lags: int | None, autolag: LagRule | None, max_lags: 
 
 def _together(y: Series, x: Series) -> tuple[Floats, Floats, str]:
     """Cut both legs to where both are finite; a reason where a row is missing inside."""
-    first, second = map(writable, legs(y, x))
-    good = np.isfinite(first) & np.isfinite(second)
-    if good.all():
-        return first, second, ""
-    rows, reason = unbroken(np.where(good, np.arange(len(good), dtype=np.float64), math.nan))
-    inside = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0)
-    return first[inside], second[inside], reason
+    first, second = legs(y, x)
+    rows, reason = unbroken_rows(first, second)
+    return first[rows], second[rows], reason
 
 
 def _test(explained: Floats, explaining: Floats, reason: str, direction: Direction, **options: Any) -> EngleGranger:
@@ -127,6 +123,7 @@ def _test(explained: Floats, explaining: Floats, reason: str, direction: Directi
     }
     if reason or len(explained) < 3 + ORDER[trend]:
         return EngleGranger(**words, reason=reason or f"{len(explained)} rows are too few")
+    (explained, up), (explaining, across) = tamed(explained), tamed(explaining)
     fit = _regress(explained, explaining, ORDER[trend])
     if fit.reason:
         return EngleGranger(**words, reason=fit.reason)
@@ -140,8 +137,8 @@ def _test(explained: Floats, explaining: Floats, reason: str, direction: Directi
         critical_values=mackinnon.tau_critical(len(explained) - 1, trend=trend, legs=2),
         lags=found.lags,
         n=found.n,
-        alpha=fit.alpha,
-        beta=fit.beta,
+        alpha=untamed(fit.alpha, -up),
+        beta=untamed(fit.beta, across - up),
     )
 
 

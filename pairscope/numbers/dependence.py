@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy import fft, special
 
 from market import Flags, Floats, Integers
+from pairscope.numbers.rolling import Of
 from pairscope.numbers.series import Series, choose, finite_pairs, index_of, legs, whole_number
 from pairscope.numbers.statistics import growth, share
 
-Of = Literal["returns", "prices"]
 Leader = Literal["y", "x", "neither", ""]
 """Who moves first; empty when there is not enough data to say."""
 
@@ -123,18 +123,14 @@ def _blocked_interval(y: Floats, x: Floats, value: float, confidence: float) -> 
 
 
 def _persistent_interval(y: Floats, x: Floats, value: float, confidence: float) -> tuple[float, float, str]:
-    product = _persistence(y) * _persistence(x)
+    first_y, first_x = (_less_bias(float((leg[1:] * leg[:-1]).sum()), len(leg)) for leg in (y, x))
+    product = first_y * first_x
     worth = max(len(y) * (1 - product) / (1 + product), 0.0)
     if worth < 4:
         why = f"the prices wander: {len(y)} of them are worth {worth:.1f} independent ones, an interval needs 4"
         return math.nan, math.nan, why
     width = float(special.ndtri(0.5 + confidence / 2)) / math.sqrt(worth - 3)
     return *_fisher(value, width), ""
-
-
-def _persistence(unit: Floats) -> float:
-    """Return the lag-one autocorrelation of a standardised leg, less its bias."""
-    return _less_bias(float((unit[1:] * unit[:-1]).sum()), len(unit))
 
 
 def _less_bias(first: float, n: int) -> float:

@@ -11,24 +11,28 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
-from market import Floats, WrongUse
+from market import Floats
 from pairscope.kernels import hedge as kernels
 from pairscope.kernels.rolling import pair_moments
 from pairscope.numbers import series
 from pairscope.numbers.hedge_error import quantile, reason_of
+from pairscope.numbers.statistics import share
 
 HedgeMethod = Literal["ols", "huber", "theil_sen", "tls"]
 METHODS: tuple[str, ...] = get_args(HedgeMethod)
 
-ROUNDING = 2.0 * float(np.finfo(np.float64).eps)
-"""Residuals smaller than this share of the legs are rounding, not spread."""
+ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
+"""Residuals smaller than this share of the legs are rounding, not spread: that of the legs, and that of long sums."""
+
+THE_SAME = "one leg is the other, up to rounding"
 
 
 @dataclass(frozen=True, slots=True)
 class HedgeRatio:
     """A fitted `y = alpha + beta x`; `reason` says why numbers are NaN, and is empty when none is.
 
-    `stderr`, `low` and `high` allow for residuals that remember (see `hedge_error`); `classical_stderr` does not.
+    `stderr`, `low` and `high` allow for residuals that remember (see `hedge_error`); `classical_stderr` does not. The
+    first three are NaN without a reason where no interval was asked for.
     `r2` is the share of the variance of y that the line explains, about zero without an intercept. `residual_std` is
     in units of y (of log y with `log`). `n` is the rows used.
     """
@@ -76,7 +80,7 @@ def hedge_ratio(
     method: HedgeMethod = "ols",
     log: bool = False,
     intercept: bool = True,
-    confidence: float = 0.95,
+    confidence: float | None = 0.95,
 ) -> HedgeRatio:
     """Fit `y = alpha + beta x` over the whole sample (it uses all of it, so it is no signal for the past).
 
@@ -88,32 +92,34 @@ def hedge_ratio(
             both legs alike, which depends on the units of the legs.
         log: fit the logarithms of the prices.
         intercept: fit alpha; otherwise it is 0.
-        confidence: of the interval `low` to `high`.
+        confidence: of the interval `low` to `high`; None saves its time, and leaves them and `stderr` NaN.
 
     Raises:
         WrongUse: for an unknown method, a confidence that is not between 0 and 1, legs that do not match.
     """
     series.choose("hedge method", method, METHODS)
-    if not 0.0 < confidence < 1.0:
-        raise WrongUse(f"confidence is {confidence!r}; expected a share between 0 and 1, such as 0.95")
+    log, intercept = series.yes_or_no("log", log), series.yes_or_no("intercept", intercept)
+    if confidence is not None:
+        share("confidence", confidence)
+    interval = confidence is not None
     first, second, reason = prepared(y, x, log=log)
-    moments, line = measured(first, second, intercept)
+    moments, line = measured(first, second, intercept, interval)
     if not math.isfinite(moments.yy + moments.xx):
         first, second = series.finite_pairs(first, second)
-        moments, line = measured(first, second, intercept)
+        moments, line = measured(first, second, intercept, interval)
     rows = len(first)
     reason = reason or refusal(first, second, moments, intercept=intercept)
     if method != "ols" and not reason:
-        line = FITS[method](first, second, moments, intercept)
+        line = line_of(FITS[method](first, second, moments, intercept), intercept, interval)
     alpha, beta, squares, (stderr, classical, freedom, rho, outcome) = line
     if reason or not math.isfinite(beta):
         reason = reason or "the legs do not move together: no slope is better than another"
         return HedgeRatio(method, n=rows, log=log, intercept=intercept, reason=reason)
     if squares <= ROUNDING**2 * (moments.yy + rows * (moments.mean_y**2 + (beta * moments.mean_x) ** 2)):
-        squares, stderr, classical, freedom, outcome = 0.0, 0.0, 0.0, 1.0, kernels.MEASURED
-    reach = stderr * quantile(freedom, confidence)
+        squares, stderr, classical, reason = 0.0, math.nan, math.nan, THE_SAME
+    reach = stderr * quantile(freedom, confidence) if confidence is not None else math.nan
     r2, residual_std = 1.0 - squares / moments.yy, math.sqrt(squares / (rows - 1 - intercept))
-    reason = reason_of(outcome, rho, rows)
+    reason = reason or reason_of(outcome, rho, rows)
     numbers = alpha, beta, stderr, classical, beta - reach, beta + reach, r2, rows, residual_std
     return HedgeRatio(method, *numbers, log, intercept, reason)
 
@@ -137,6 +143,7 @@ def rolling_hedge(
     """
     series.choose("hedge method", method, METHODS)
     window = series.whole_number("window", window, least=3)
+    log, intercept = series.yes_or_no("log", log), series.yes_or_no("intercept", intercept)
     first, second, _ = prepared(y, x, log=log)
     sums = pair_moments(first, second, window)
     dead = ~((sums[2] > 0.0) & (sums[4] > 0.0) & np.isfinite(sums).all(axis=0))
@@ -166,12 +173,12 @@ def prepared(y: series.Series, x: series.Series, *, log: bool) -> tuple[Floats, 
     )
 
 
-def measured(y: Floats, x: Floats, intercept: bool) -> tuple[Moments, kernels.Line]:
+def measured(y: Floats, x: Floats, intercept: bool, interval: bool) -> tuple[Moments, kernels.Line]:
     """Return the moments of the whole sample, NaN where a value is missing or there is none, and the OLS line.
 
     One call gives both; what the line costs beyond the moments is nothing beside the other methods.
     """
-    moments, line = kernels.least_squares(y, x, intercept)
+    moments, line = kernels.least_squares(y, x, intercept, interval)
     return Moments._make(moments), line
 
 
@@ -222,16 +229,30 @@ def nearest(moments: Moments) -> Floats:
     return np.where(np.isfinite(slope), slope, math.nan)
 
 
-def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
+class Solved(NamedTuple):
+    """A line with residuals `e` that solves `sum(w seen) = 0`, `seen` being these as the method sees them.
+
+    `slope` is how fast that sum falls as beta grows.
+    """
+
+    alpha: float
+    beta: float
+    e: Floats
+    seen: Floats
+    w: Floats
+    slope: float
+
+
+def least_distances(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Solved:
     """Fit by least squared distances; its equation is `sum((x + beta y) e) = 0`."""
     beta = float(nearest(moments))
     rise, run = y - moments.mean_y, x - moments.mean_x
     e = rise - beta * run
     slope = moments.xx - moments.yy + 2.0 * beta * moments.xy
-    return line_of(moments.mean_y - beta * moments.mean_x, beta, e, e, run + beta * rise, slope, intercept)
+    return Solved(moments.mean_y - beta * moments.mean_x, beta, e, e, run + beta * rise, slope)
 
 
-def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
+def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Solved:
     """Fit Huber's M-estimate by reweighting; its error follows from the residuals clipped at 1.345 deviations."""
     w, rise = x - moments.mean_x, y - moments.mean_y
     offset, beta, scale = kernels.huber_line(rise, w, moments.xy / moments.xx, intercept)
@@ -239,10 +260,10 @@ def bounded_squares(y: Floats, x: Floats, moments: Moments, intercept: bool) -> 
     clipped = np.clip(e, -kernels.HUBER_BEND * scale, kernels.HUBER_BEND * scale)
     slope = float(np.mean(clipped == e)) * moments.xx
     alpha = offset + moments.mean_y - beta * moments.mean_x
-    return line_of(alpha, beta, e, clipped, w, slope, intercept)
+    return Solved(alpha, beta, e, clipped, w, slope)
 
 
-def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> kernels.Line:
+def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) -> Solved:
     """Fit by the median of all slopes; its error follows from ranks.
 
     The median solves `sum(sign(x_i - x_j) sign(e_i - e_j)) = 0`, which in large samples is the sum of the products of
@@ -259,14 +280,13 @@ def median_of_slopes(y: Floats, x: Floats, moments: Moments, intercept: bool) ->
     else:
         ranks, w = np.sign(e), np.sign(x)
         slope = 2.0 * density_at_zero(ordered) * float(np.abs(x).sum())
-    return line_of(alpha, beta, e, ranks, w, slope, intercept)
+    return Solved(alpha, beta, e, ranks, w, slope)
 
 
-def line_of(
-    alpha: float, beta: float, e: Floats, seen: Floats, w: Floats, slope: float, intercept: bool
-) -> kernels.Line:
-    """Return a line with residuals `e` that solves `sum(w seen) = 0`, `seen` being these as the method sees them."""
-    return alpha, beta, *kernels.score_error(w, e, seen, slope, intercept)
+def line_of(solved: Solved, intercept: bool, interval: bool) -> kernels.Line:
+    """Return a line with the error of its slope."""
+    alpha, beta, e, seen, w, slope = solved
+    return alpha, beta, *kernels.score_error(w, e, seen, slope, intercept, interval)
 
 
 def centred_ranks(values: Floats) -> Floats:
@@ -296,7 +316,7 @@ def density_at_zero(ordered: Floats) -> float:
     return float(ends[1] - ends[0]) / (len(ordered) * near)
 
 
-FITS: dict[str, Callable[[Floats, Floats, Moments, bool], kernels.Line]] = {
+FITS: dict[str, Callable[[Floats, Floats, Moments, bool], Solved]] = {
     "huber": bounded_squares,
     "theil_sen": median_of_slopes,
     "tls": least_distances,

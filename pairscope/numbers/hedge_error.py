@@ -29,8 +29,8 @@ def quantile(freedom: float, confidence: float) -> float:
 
 
 def reason_of(outcome: int, rho: float, rows: int) -> str:
-    """Return why a slope has no error; nothing when it has one."""
-    if outcome == kernels.MEASURED:
+    """Return why a slope has no error; nothing when it has one, or none was asked for."""
+    if outcome in (kernels.MEASURED, kernels.NOT_ASKED):
         return ""
     if outcome == kernels.ALIKE:
         return "most residuals are alike (a price that hardly moves?): beta has no measurable error"

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import fft, special
 
 from market import Floats, WrongUse
-from pairscope.numbers.series import Series, unbroken, values, whole_number
+from pairscope.numbers.series import Series, tamed, unbroken, values, whole_number
 
 LEVELS: Final = (0.01, 0.05, 0.10)
 
@@ -108,7 +108,8 @@ def effective_sample_size(series: Series) -> float:
     again (the initial monotone sequence). An AR(1) of coefficient phi is worth n (1 - phi) / (1 + phi).
 
     Args:
-        series: in time order.
+        series: in time order, a spread or returns; what is left of legs that are the same is rounding, which is not to
+            be seen here and counts as independent.
 
     Returns:
         More than n where values alternate; NaN for fewer than 4 values, a constant, or a value missing inside.
@@ -116,7 +117,7 @@ def effective_sample_size(series: Series) -> float:
     Reference: Geyer 1992.
     """
     data, _ = unbroken(values(series))
-    n = len(data)
+    data, n = tamed(data)[0], len(data)
     if n < 4:
         return math.nan
     centred = data - data.mean()

@@ -8,10 +8,9 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from market import Floats, UnknownName, WrongUse
+from market import Floats, Integers, UnknownName, WrongUse
 from pairscope.kernels.unitroot import product
-from pairscope.numbers.series import unbroken, values, whole_number
-from pairscope.numbers.unitroot import writable
+from pairscope.numbers.series import tamed, unbroken_rows, values, whole_number
 
 DetOrder = Literal[-1, 0, 1, "restricted"]
 
@@ -152,7 +151,9 @@ def johansen(*series: Any, det_order: DetOrder = 0, lags: int = 1, seasons: int 
     if det_order not in TRACE:
         raise UnknownName("det_order", str(det_order), tuple(map(str, TRACE)))
     steps, period = whole_number("lags", lags, least=0), whole_number("seasons", seasons, least=0)
-    data, reason = _together(_separate(series))
+    arrays = _separate(series)
+    rows, reason = unbroken_rows(*arrays)
+    data, powers = zip(*(tamed(each[rows]) for each in arrays), strict=True)
     k, n = len(data), len(data[0]) - 1 - steps
     # As many rows as `_columns` gives columns, and one more, or the fit would be perfect.
     if not reason and n <= k * (steps + 2) + max(period - 1, 0) + (det_order != -1):
@@ -166,7 +167,7 @@ def johansen(*series: Any, det_order: DetOrder = 0, lags: int = 1, seasons: int 
         reason = "the series are not independent of one another (the same up to scale, or constant): nothing to test"
         return _unknown(k, det_order, steps, reason)
     squares, vectors = _correlate(factor, k, extra=int(det_order == "restricted"))
-    return _result(squares, vectors, np.array(origins), det_order, steps, n)
+    return _result(squares, vectors, np.array(origins), np.array(powers), det_order, steps, n)
 
 
 def _separate(series: tuple[Any, ...]) -> list[Floats]:
@@ -178,7 +179,7 @@ def _separate(series: tuple[Any, ...]) -> list[Floats]:
     given = list(np.asarray(series[0]).T) if len(series) == 1 and np.ndim(series[0]) == 2 else list(series)
     if not 2 <= len(given) <= MOST_SERIES:
         raise WrongUse(f"johansen was given {len(given)} series; it takes 2 to {MOST_SERIES}")
-    arrays = [writable(values(each, name=f"series {i}")) for i, each in enumerate(given, 1)]
+    arrays = [values(each, name=f"series {i}") for i, each in enumerate(given, 1)]
     lengths = [len(each) for each in arrays]
     if len(set(lengths)) > 1:
         raise WrongUse(f"the series have {lengths} values; join them by time first")
@@ -186,16 +187,6 @@ def _separate(series: tuple[Any, ...]) -> list[Floats]:
     if not all(indexes[0].equals(other) for other in indexes[1:]):
         raise WrongUse("the series are indexed by different times; join them by time first")
     return arrays
-
-
-def _together(data: list[Floats]) -> tuple[list[Floats], str]:
-    """Cut all series to where all are finite; a reason where a row is missing inside."""
-    good = np.logical_and.reduce([np.isfinite(each) for each in data])
-    if good.all():
-        return data, ""
-    rows, reason = unbroken(np.where(good, np.arange(len(data[0]), dtype=np.float64), math.nan))
-    inside = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0)
-    return [each[inside] for each in data], reason
 
 
 def _origin(series: Floats, det_order: DetOrder) -> float:
@@ -253,12 +244,18 @@ def _correlate(factor: Floats, k: int, *, extra: int) -> tuple[Floats, Floats]:
     return correlations**2, np.linalg.solve(levels, weights[:k].T).T
 
 
-def _result(squares: Floats, vectors: Floats, origins: Floats, det_order: DetOrder, lags: int, n: int) -> Johansen:
+def _result(
+    squares: Floats, vectors: Floats, origins: Floats, powers: Integers, det_order: DetOrder, lags: int, n: int
+) -> Johansen:
+    """Return the tests, and the vectors for the series as they were before they were multiplied by 2**powers."""
     k = len(squares)
     single = -n * np.log1p(-squares)
     trace = np.cumsum(single[::-1])[::-1]
     weights = vectors[:, :k] / np.where(vectors[:, :1], vectors[:, :1], math.nan)
-    inside = (vectors[:, k] / vectors[:, 0] - weights @ origins).tolist() if det_order == "restricted" else []
+    inside = vectors[:, k] / vectors[:, 0] - weights @ origins if det_order == "restricted" else np.zeros(0)
+    with np.errstate(over="ignore"):
+        weights = np.ldexp(weights, powers - powers[0])
+        inside = np.ldexp(inside, -powers[0])
     every = tuple(map(tuple, weights.tolist()))
     return Johansen(
         eigenvalues=tuple(squares.tolist()),
@@ -268,7 +265,7 @@ def _result(squares: Floats, vectors: Floats, origins: Floats, det_order: DetOrd
         max_eigenvalue_critical=_critical(MAX_EIGENVALUE, det_order, k),
         hedge=every[0],
         vectors=every,
-        constants=tuple(inside),
+        constants=tuple(inside.tolist()),
         rank_trace=_rank(trace, TRACE[det_order]),
         rank_max_eigenvalue=_rank(single, MAX_EIGENVALUE[det_order]),
         det_order=det_order,

@@ -17,7 +17,7 @@ import pandas as pd
 
 from market import Floats, WrongUse
 from pairscope.kernels.kalman import LEARN, START, Noise, State, walk
-from pairscope.numbers.series import Series, choose, index_of, legs
+from pairscope.numbers.series import Series, choose, index_of, legs, yes_or_no
 from pairscope.numbers.spread import levels
 
 Fit = Literal["past", "mle"]
@@ -105,6 +105,7 @@ def kalman_hedge(
     Reference: Harvey 1989 (filter, likelihood); Durbin and Koopman 2012 (diffuse start); Chan 2013 (with obs_var).
     """
     choose("fit", fit, ("past", "mle"))
+    log, intercept = yes_or_no("log", log), yes_or_no("intercept", intercept)
     if fit == "mle" and not delta is obs_var is state_var is None:
         raise WrongUse('fit="mle" estimates delta and obs_var; expected none of them to be given')
     first, second = levels(*legs(y, x), log=log)
@@ -113,20 +114,23 @@ def kalman_hedge(
     else:
         noise = noise_of(delta, obs_var, state_var, intercept=intercept)
     rows, state = walk(first, second, noise, START)
-    frame = pd.DataFrame(rows.T, columns=COLUMNS, index=index_of(y, x), copy=False)
+    frame = pd.DataFrame(rows.T, columns=COLUMNS.view(), index=index_of(y, x), copy=False)
     alpha, beta = _line(state)
+    likelihood, reason = log_likelihood(state, noise), _shortage(state, noise)
+    if fit == "mle" and not reason and not math.isfinite(likelihood):
+        reason = "the values are too large, or too small, to have a likelihood"
     return KalmanHedge(
         frame,
         alpha,
         beta,
-        delta=_delta(noise),
+        delta=math.nan if fit == "mle" and reason else _delta(noise),
         obs_var=_obs_var(state, noise),
-        log_likelihood=log_likelihood(state, noise),
+        log_likelihood=likelihood,
         log=log,
         intercept=intercept,
         fit=fit,
         n=state.rows,
-        reason=_shortage(state, noise),
+        reason=reason,
     )
 
 
@@ -232,8 +236,8 @@ class KalmanFilter:
         log: bool = False,
         intercept: bool = True,
     ) -> None:
-        self.noise = noise_of(delta, obs_var, state_var, intercept=intercept)
-        self.log = log
+        self.noise = noise_of(delta, obs_var, state_var, intercept=yes_or_no("intercept", intercept))
+        self.log = yes_or_no("log", log)
         self._state = START
 
     def update(self, y: Any, x: Any) -> Estimate:

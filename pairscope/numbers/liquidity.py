@@ -126,4 +126,4 @@ def minimum_volume(bars: Bars, *, volume: float) -> VolumeFilter:
     keep = bars.volume >= volume if volume > 0 else np.ones(len(bars), np.bool_)
     unknown = int(np.count_nonzero(np.isnan(bars.volume) & ~keep))
     removed = len(bars) - int(np.count_nonzero(keep))
-    return VolumeFilter(bars[keep] if removed else bars, float(volume), len(bars), removed, unknown)
+    return VolumeFilter(bars[keep], float(volume), len(bars), removed, unknown)

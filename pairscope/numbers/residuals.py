@@ -10,7 +10,7 @@ from scipy import special
 from market import Floats
 from pairscope.kernels.unitroot import lagged_products
 from pairscope.numbers.results import HypothesisTest
-from pairscope.numbers.series import Series, unbroken, values, whole_number
+from pairscope.numbers.series import Series, tamed, unbroken, values, whole_number
 
 LEVELS: Final = {"1%": 0.01, "5%": 0.05, "10%": 0.10}
 CONSTANT: Final = "the values do not vary, up to rounding: nothing to test"
@@ -31,7 +31,8 @@ def ljung_box(residuals: Series, *, lags: int | None = 10) -> HypothesisTest:
     ``acorr_ljungbox`` in its last row.
 
     Args:
-        residuals: in time order; what a fit left over, or changes.
+        residuals: in time order; what a fit left over, or changes. Of legs that are the same only rounding is left,
+            which is not to be seen here.
         lags: None takes a fifth of the values, at most 10.
     """
     wanted = None if lags is None else whole_number("lags", lags, least=1)
@@ -94,6 +95,7 @@ def _standard(data: Floats) -> Floats | None:
     """Return values less their mean, scaled so that no power of them overflows; None where they do not vary."""
     if len(data) < 2:
         return None
+    data, _ = tamed(data)
     centred: Floats = data - data.mean()
     largest = float(np.abs(centred).max())
     if largest <= 1e-14 * float(np.abs(data).max()):

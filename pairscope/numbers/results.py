@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from typing import Final
 
-NONE: Mapping[str, float] = MappingProxyType({})
+NOTHING_RANDOM: Final = "the values follow an exact rule, up to rounding (constant, a line, a wave): nothing to learn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class HypothesisTest:
     name: str
     statistic: float = math.nan
     pvalue: float = math.nan
-    critical_values: Mapping[str, float] = field(default_factory=lambda: NONE)
+    critical_values: Mapping[str, float] = field(default_factory=dict)
     lags: int = 0
     n: int = 0
     null: str

@@ -16,7 +16,8 @@ from scipy import special
 
 from market import Floats, Integers, WrongUse
 from pairscope.kernels import reversion as kernels
-from pairscope.numbers.series import Series, unbroken, values, whole_number
+from pairscope.numbers.results import NOTHING_RANDOM
+from pairscope.numbers.series import Series, tamed, unbroken, values, whole_number, yes_or_no
 from pairscope.numbers.statistics import share
 
 LEAST_VALUES: Final = 10
@@ -25,7 +26,7 @@ LEAST_VALUES: Final = 10
 SCALES: Final = 12
 BLOCKS: Final = 10
 
-NOTHING_RANDOM: Final = "the values follow an exact rule, up to rounding (constant, a line): nothing to estimate"
+TOO_EXTREME: Final = "the values are too large, or too small, to be squared"
 NOT_REVERTING: Final = "not mean-reverting"
 OVERSHOOTS: Final = "deviations do not outlive a bar: no continuous process does that"
 MAYBE_NOT: Final = "a random walk cannot be ruled out: the interval has no upper end"
@@ -126,14 +127,15 @@ def half_life(spread: Series, *, confidence: float = 0.95, fitted: bool = False)
     phi is that of ``statsmodels``' regression of the change on a constant and the level before, plus 1.
 
     Args:
-        spread: in time order, in evenly spaced bars.
+        spread: in time order, in evenly spaced bars. Of legs that are the same, what is left is rounding: that is not
+            to be seen here, and looks like a spread that comes back at once (`hedge_ratio` gives a reason there).
         confidence: of the interval, 0.5 to 0.99.
         fitted: whether the hedge ratio was fitted (with an intercept) on the same bars; the spread then looks as if it
             came back faster than it does, and the interval allows for that.
 
     References: Andrews 1993 (median-unbiased); Stock 1991 and Hansen 1999 (inversion of the t statistic).
     """
-    table, data = _table(confidence, fitted), values(spread)
+    table, data = _table(confidence, yes_or_no("fitted", fitted)), values(spread)
     if len(data) >= LEAST_VALUES:
         found = kernels.estimate(data, *table)
         if math.isfinite(found[1]):
@@ -185,7 +187,9 @@ def _autoregression(series: Floats) -> _Fit:
     if reason or n < LEAST_VALUES:
         return _Fit(n, math.nan, math.nan, NO_SUMS, reason or f"{n} values; a half-life needs {LEAST_VALUES}")
     fit = _regress(kernels.sums(data))
-    return fit if math.isfinite(fit.stderr) else fit._replace(phi=math.nan, reason=NOTHING_RANDOM)
+    if math.isfinite(fit.stderr):
+        return fit
+    return fit._replace(phi=math.nan, reason=TOO_EXTREME if tamed(data)[1] else NOTHING_RANDOM)
 
 
 def _regress(sums: kernels.Sums) -> _Fit:
@@ -399,7 +403,8 @@ def hurst(series: Series, *, min_scale: int = 1, max_scale: int | None = None, c
     of the delta method over 10 blocks of time.
 
     Args:
-        series: prices, log prices or a spread, not returns; in time order, in evenly spaced bars.
+        series: prices, log prices or a spread, not returns; in time order, in evenly spaced bars. What is left of
+            legs that are the same is rounding and no spread, which is not to be seen here.
         min_scale: the shortest move, in bars.
         max_scale: the longest, by default a fortieth of the values; at most a quarter of them.
         confidence: of the interval.
@@ -409,7 +414,7 @@ def hurst(series: Series, *, min_scale: int = 1, max_scale: int | None = None, c
     confidence, shortest = share("confidence", confidence), whole_number("min_scale", min_scale, least=1)
     wanted = None if max_scale is None else whole_number("max_scale", max_scale, least=2 * shortest)
     data, reason = unbroken(values(series))
-    n = len(data)
+    data, n = tamed(data)[0], len(data)
     longest = n // 40 if wanted is None else wanted
     if not reason and (longest < 4 * shortest or longest > n // 4):
         reason = f"{n} values are too few for moves over {shortest} to {longest} bars"

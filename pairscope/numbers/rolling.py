@@ -5,7 +5,7 @@ before the window changes no digit that counts, so that the tail alone may be co
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from market import Floats, WrongUse
 from pairscope.kernels import rolling as kernels
 from pairscope.numbers.series import Series, choose, index_of, legs, values, varying, whole_number
+from pairscope.numbers.statistics import row_returns
 
 Of = Literal["returns", "prices"]
 """What is compared: log returns from row to row, or the values as they are."""
@@ -70,27 +71,13 @@ def rolling_correlation(y: Series, x: Series, *, window: int, of: Of = "returns"
     return pd.Series(result, index=index_of(y, x), name="correlation", copy=False)
 
 
-def log_returns(prices: Floats) -> Floats:
-    """Return the log return of every row; NaN in the first, and next to a price that is missing or not positive.
-
-    The logarithm of the ratio takes half the time of `log1p` of the change, and its rounding of 1e-16 is far below what
-    a correlation shows.
-    """
-    known = prices if prices.min(initial=math.inf) > 0 else np.where(prices > 0, prices, math.nan)
-    result = np.full(len(prices), math.nan)
-    with np.errstate(all="ignore"):
-        np.divide(known[1:], known[:-1], out=result[1:])
-        np.log(result, out=result)
-    return result
-
-
 def correlation_of(y: Floats, x: Floats, window: int, *, of: Of = "returns") -> Floats:
     """Return the rolling correlation of two arrays of one length."""
-    choose("kind of data", of, ("returns", "prices"))
+    choose("measure of dependence", of, get_args(Of))
     window = whole_number("window", window, least=2)
     if of == "prices":
         return kernels.correlations(y, x, window, LEAST_VALUE)
-    return kernels.correlations(log_returns(y), log_returns(x), window, LEAST_RETURN)
+    return kernels.correlations(row_returns(y), row_returns(x), window, LEAST_RETURN)
 
 
 class Lines(NamedTuple):
@@ -131,10 +118,10 @@ def rolling_r2(y: Series, x: Series, *, window: int, of: Of = "prices") -> pd.Se
 
 
 def _line_of(y: Series, x: Series, window: int, of: Of, field: Literal["beta", "r2"]) -> Floats:
-    choose("kind of data", of, ("returns", "prices"))
+    choose("measure of dependence", of, get_args(Of))
     first, second = legs(y, x)
     if of == "returns":
-        first, second = log_returns(first), log_returns(second)
+        first, second = row_returns(first), row_returns(second)
     return np.asarray(getattr(fitted_lines(first, second, window), field))
 
 

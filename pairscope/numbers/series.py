@@ -1,5 +1,6 @@
 """What goes into a number and what comes out: any array-like in, float64 arrays inside, pandas out."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ Series = Any
 """A list, an array or a pandas Series of numbers."""
 
 FLOAT = np.dtype(np.float64)
+
+MODERATE = 1e-50, 1e50
+"""Between them, neither the fourth power of a value nor that of its rounding leaves what a float can hold."""
 
 
 def values(series: Series, *, name: str = "the series") -> Floats:
@@ -66,10 +70,14 @@ def legs(y: Series, x: Series) -> tuple[Floats, Floats]:
 
 
 def index_of(*series: Series) -> pd.Index:
-    """Return the index of the first pandas Series among `series`, else 0, 1, 2, ..."""
+    """Return the index of the first pandas Series among `series`, else 0, 1, 2, ...
+
+    It is a view: whoever names the index of a result must not name that of the data by it.
+    """
     for each in series:
         if isinstance(each, pd.Series):
-            return each.index
+            index: pd.Index = each.index.view()
+            return index
     return pd.RangeIndex(len(series[0]))
 
 
@@ -88,15 +96,44 @@ class Sample(NamedTuple):
 
 def unbroken(series: Floats) -> Sample:
     """Cut non-finite values off both ends; a missing one inside leaves no sample, because it breaks the time steps."""
-    good = np.isfinite(series)
+    rows, reason = unbroken_rows(series)
+    return Sample(series[rows], reason)
+
+
+def unbroken_rows(*series: Floats) -> tuple[slice, str]:
+    """Return the rows from the first to the last at which all series are finite; none, and why, with a hole inside."""
+    good = np.isfinite(series[0])
+    for each in series[1:]:
+        good &= np.isfinite(each)
     if good.all():
-        return Sample(series)
+        return slice(0, len(good)), ""
     places = np.flatnonzero(good)
-    inside = series[places[0] : places[-1] + 1] if len(places) else series[:0]
-    missing = len(inside) - len(places)
+    start, stop = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+    missing = stop - start - len(places)
     if missing:
-        return Sample(series[:0], f"{missing} of {len(inside)} values are missing inside the sample")
-    return Sample(inside)
+        return slice(0, 0), f"{missing} of {stop - start} values are missing inside the sample"
+    return slice(start, stop), ""
+
+
+def tamed(series: Floats) -> tuple[Floats, int]:
+    """Multiply finite values by a power of two, which rounds nothing, so that their fourth powers can be summed.
+
+    Returns:
+        The values and the power; the array itself and 0, where nothing has to be done.
+    """
+    largest = max(float(series.max()), -float(series.min())) if len(series) else 0.0
+    if largest == 0.0 or MODERATE[0] < largest < MODERATE[1]:
+        return series, 0
+    power = -math.frexp(largest)[1]
+    return np.ldexp(series, power), power
+
+
+def untamed(value: float, power: int) -> float:
+    """Return ``value * 2**power``, infinite where that is too large."""
+    try:
+        return math.ldexp(value, power)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def choose(kind: str, name: str, known: tuple[str, ...]) -> None:
@@ -118,6 +155,17 @@ def whole_number(name: str, value: Any, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise WrongUse(f"{name} is {value!r}; expected a whole number from {least}")
     return int(value)
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """Return an option that must be True or False.
+
+    Raises:
+        WrongUse: for anything else, 1 and "no" included.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise WrongUse(f"{name} is {value!r}; expected True or False")
+    return bool(value)
 
 
 def varying(columns: dict[str, NDArray[Any]], index: pd.Index) -> pd.DataFrame:

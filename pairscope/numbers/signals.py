@@ -124,7 +124,7 @@ def signals(
     if isinstance(fit, pd.Series) and not fit.index.equals(index_of(zscore)):
         raise WrongUse("fit is indexed by other times than zscore; expected the same rows")
     track = walk(scores, fitness, rules, FLAT)
-    columns: dict[str, Any] = {"zscore": scores, "state": track.state, "why": reasons(track)}
+    columns: dict[str, Any] = {"zscore": scores.copy(), "state": track.state, "why": reasons(track)}
     return Signals(varying(columns, index_of(zscore)), **rules._asdict())
 
 

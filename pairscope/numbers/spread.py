@@ -9,7 +9,7 @@ import pandas as pd
 
 from market import Floats, WrongUse
 from pairscope.numbers.rolling import Lines, fitted_lines, given_lines
-from pairscope.numbers.series import Series, index_of, legs, values, varying, whole_number
+from pairscope.numbers.series import Series, index_of, legs, values, varying, whole_number, yes_or_no
 
 
 def levels(y: Floats, x: Floats, *, log: bool) -> tuple[Floats, Floats]:
@@ -55,7 +55,7 @@ def spread(
     if beta is None:
         raise WrongUse("neither hedge nor beta is given; expected spread(y, x, hedge=hedge_ratio(y, x)) or beta=1.5")
     left, right = (_by_row(each, index, name) for each, name in ((alpha, "alpha"), (beta, "beta")))
-    first, second = levels(first, second, log=log)
+    first, second = levels(first, second, log=yes_or_no("log", log))
     with np.errstate(all="ignore"):
         return pd.Series(first - left - right * second, index=index, name="spread", copy=False)
 
@@ -109,6 +109,7 @@ def rolling_zscore_regression(
     spread[t] = y[t] - alpha[t] - beta[t] x[t]; z[t] = (spread[t] - mean[t]) / std[t], where mean and std (ddof 1) are
     those of the residuals of rows t - window + 1 to t under alpha[t] and beta[t]. With an intercept the mean is 0.
     """
+    log, intercept = yes_or_no("log", log), yes_or_no("intercept", intercept)
     first, second = levels(*legs(y, x), log=log)
     return _regression(fitted_lines(first, second, window, intercept=intercept), index_of(y, x), window, log)
 
@@ -125,7 +126,7 @@ def window_zscore(y: Series, x: Series, alpha: Any, beta: Any, *, window: int, l
         log: whether alpha and beta are those of logarithms.
     """
     index = index_of(y, x)
-    first, second = levels(*legs(y, x), log=log)
+    first, second = levels(*legs(y, x), log=yes_or_no("log", log))
     left, right = _by_row(alpha, index, "alpha"), _by_row(beta, index, "beta")
     return _regression(given_lines(first, second, left, right, window), index, window, log)
 

@@ -11,7 +11,7 @@ from market import Floats
 from pairscope.kernels import honesty as kernels
 from pairscope.kernels.unitroot import lagged_products
 from pairscope.numbers.results import HypothesisTest
-from pairscope.numbers.series import Series, index_of, legs, unbroken
+from pairscope.numbers.series import Series, index_of, legs, tamed, unbroken_rows, untamed
 
 EDGE: Final = 0.15
 """No change is looked for nearer to an end than this share of the rows; the table below is for it."""
@@ -68,7 +68,8 @@ def beta_break(y: Series, x: Series) -> BetaBreak:
         "alternative": "the hedge changed within the sample",
     }
     first, second = legs(y, x)
-    start, first, second, reason = _joint(first, second)
+    rows, reason = unbroken_rows(first, second)
+    (first, up), (second, across) = tamed(first[rows]), tamed(second[rows])
     n = len(first)
     if not reason and n < LEAST_ROWS:
         reason = f"{n} rows; the test needs {LEAST_ROWS}"
@@ -76,19 +77,19 @@ def beta_break(y: Series, x: Series) -> BetaBreak:
     reason = reason or found.reason
     if reason:
         return BetaBreak(**words, lags=found.lags, n=n, reason=reason)
-    row = start + found.row
+    row = rows.start + found.row
     indexed = isinstance(y, pd.Series) or isinstance(x, pd.Series)
     return BetaBreak(
         **words,
         statistic=found.statistic,
         pvalue=_pvalue(found.statistic),
-        critical_values=CRITICAL,
+        critical_values=dict(CRITICAL),
         lags=found.lags,
         n=n,
         position=row,
         time=index_of(y, x)[row] if indexed else None,
-        beta_before=kernels.slope(first[: found.row], second[: found.row]),
-        beta_after=kernels.slope(first[found.row :], second[found.row :]),
+        beta_before=untamed(kernels.slope(first[: found.row], second[: found.row]), across - up),
+        beta_after=untamed(kernels.slope(first[found.row :], second[found.row :]), across - up),
     )
 
 
@@ -100,17 +101,6 @@ class _Found(NamedTuple):
 
 
 _NOT_FOUND: Final = _Found()
-
-
-def _joint(y: Floats, x: Floats) -> tuple[int, Floats, Floats, str]:
-    """Cut rows that are not finite off both ends of both legs, and say from which row on they are left."""
-    both = np.isfinite(y) & np.isfinite(x)
-    if both.all():
-        return 0, y, x, ""
-    start = int(both.argmax())
-    sample = unbroken(np.where(both, 0.0, math.nan))
-    rows = slice(start, start + len(sample.values))
-    return start, y[rows], x[rows], sample.reason
 
 
 def _scaled(leg: Floats) -> Floats:

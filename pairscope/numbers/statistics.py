@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from market import DAY, Bars, Flags, Floats, Integers, WrongUse
-from pairscope.numbers.series import Series, index_of, values
+from pairscope.numbers.series import Series, index_of, values, yes_or_no
 
 YEAR_MS = 365 * DAY
 """A market that never closes has 365 whole days a year, not 252."""
@@ -41,6 +41,13 @@ def growth(prices: Floats, *, log: bool = True) -> Floats:
         return np.log1p(steps) if log else steps
 
 
+def row_returns(prices: Floats, *, log: bool = True) -> Floats:
+    """Return the return of every row; NaN in the first."""
+    changes = np.full(len(prices), math.nan)
+    changes[1:] = growth(prices, log=log)
+    return changes
+
+
 def returns(series: Series, *, log: bool = True) -> pd.Series:
     """Return the returns of prices from row to row, the first of them NaN.
 
@@ -48,9 +55,7 @@ def returns(series: Series, *, log: bool = True) -> pd.Series:
         series: prices in time order.
         log: ``ln(p[t] / p[t-1])``; otherwise ``p[t] / p[t-1] - 1``.
     """
-    prices = values(series)
-    changes = np.full(len(prices), math.nan)
-    changes[1:] = growth(prices, log=log)
+    changes = row_returns(values(series), log=yes_or_no("log", log))
     return pd.Series(changes, index=index_of(series), name="return", copy=False)
 
 
@@ -95,7 +100,8 @@ def _value_at_risk(changes: Floats, level: float) -> float:
 
 def _expected_shortfall(changes: Floats, level: float) -> float:
     limit = _value_at_risk(changes, level)
-    return math.nan if math.isnan(limit) else 0.0 - float(changes[changes <= -limit].mean())
+    with np.errstate(over="ignore"):
+        return math.nan if math.isnan(limit) else 0.0 - float(changes[changes <= -limit].mean())
 
 
 class Shape(NamedTuple):

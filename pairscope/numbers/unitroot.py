@@ -12,8 +12,8 @@ from pairscope.kernels import unitroot as kernels
 from pairscope.kernels.unitroot import product
 from pairscope.numbers import mackinnon
 from pairscope.numbers.mackinnon import TRENDS, Trend
-from pairscope.numbers.results import HypothesisTest
-from pairscope.numbers.series import Sample, Series, choose, unbroken, values, whole_number
+from pairscope.numbers.results import NOTHING_RANDOM, HypothesisTest
+from pairscope.numbers.series import Sample, Series, choose, tamed, unbroken, values, whole_number, yes_or_no
 
 LagRule = Literal["aic", "bic", "t-stat"]
 LAG_RULES: Final[tuple[LagRule, ...]] = get_args(LagRule)
@@ -48,8 +48,6 @@ KPSS_LEVELS: Final = (0.10, 0.05, 0.025, 0.01)
 """Kwiatkowski, Phillips, Schmidt and Shin (1992), table 1."""
 
 TWO_SIDED: Final[Mapping[str, float]] = {"1%": 2.5758293035489004, "5%": 1.959963984540054, "10%": 1.6448536269514722}
-
-NOTHING_RANDOM: Final = "the values follow an exact rule, up to rounding (constant, a line, a wave): nothing to test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +112,12 @@ def adf(
 
 
 def sample_of(series: Series) -> Sample:
-    """Return what is left of `series` between its first and last finite value, or why nothing is."""
-    return unbroken(writable(values(series)))
+    """Return what is left of `series` between its first and last finite value, or why nothing is.
 
-
-def writable(array: Floats) -> Floats:
-    """Copy a read-only array (what pandas gives out), for which every kernel would be compiled a second time."""
-    return array if array.flags.writeable else array.copy()
+    Scaled where squares would overflow: the statistics here do not depend on the scale.
+    """
+    data, reason = unbroken(values(series))
+    return Sample(tamed(data)[0], reason)
 
 
 def check_lags(lags: int | None, autolag: LagRule | None, max_lags: int | None) -> None:
@@ -353,6 +350,8 @@ def variance_ratio(
         trend: "c" lets the walk drift, "n" does not.
     """
     choose("trend", trend, ("n", "c"))
+    for name, option in (("robust", robust), ("overlap", overlap), ("debiased", debiased)):
+        yes_or_no(name, option)
     step = whole_number("lags", lags, least=2)
     words: dict[str, Any] = {
         "name": "variance ratio",
@@ -378,7 +377,7 @@ def variance_ratio(
         ratio=ratio,
         statistic=statistic,
         pvalue=math.erfc(abs(statistic) * mackinnon.ROOT_HALF),
-        critical_values=TWO_SIDED,
+        critical_values=dict(TWO_SIDED),
         lags=step,
         n=n,
         reason="" if variance else "no two moves that are close in time: the variance of the ratio is unknown",

@@ -177,12 +177,36 @@ def test_a_price_of_zero_has_no_logarithm_and_the_result_says_so() -> None:
 
 @EVERY
 @ORIGIN
-def test_identical_legs_hedge_one_to_one_without_residual(method: HedgeMethod, intercept: bool) -> None:
+@pytest.mark.parametrize("share", [1.0, 0.37, -1e8])
+@pytest.mark.parametrize("confidence", [0.95, None])
+def test_legs_that_are_one_have_a_beta_without_residual_and_no_interval(
+    method: HedgeMethod, intercept: bool, share: float, confidence: float | None
+) -> None:
     y, _ = pair(200)
-    hedge = hedge_ratio(y, y, method=method, intercept=intercept)
-    assert hedge.beta == pytest.approx(1.0, rel=1e-12)
-    assert hedge.alpha == pytest.approx(0.0, abs=1e-8)
-    assert (hedge.residual_std, hedge.stderr, hedge.r2, hedge.reason) == (0.0, 0.0, 1.0, "")
+    hedge = hedge_ratio(share * y, y, method=method, intercept=intercept, confidence=confidence)
+    assert hedge.beta == pytest.approx(share, rel=1e-12)
+    assert hedge.alpha == pytest.approx(0.0, abs=1e-8 * abs(share))
+    assert (hedge.residual_std, hedge.r2) == (0.0, 1.0)
+    assert np.isnan([hedge.stderr, hedge.classical_stderr, hedge.low, hedge.high]).all()
+    assert hedge.reason == "one leg is the other, up to rounding"
+
+
+@EVERY
+@ORIGIN
+def test_without_an_interval_every_other_number_is_the_same(method: HedgeMethod, intercept: bool) -> None:
+    y, x = pair(500)
+    with_one = hedge_ratio(y, x, method=method, intercept=intercept)
+    without = hedge_ratio(y, x, method=method, intercept=intercept, confidence=None)
+    assert (without.alpha, without.beta, without.n, without.reason) == (with_one.alpha, with_one.beta, 500, "")
+    assert np.isnan([without.stderr, without.low, without.high]).all()
+    for name in ("classical_stderr", "r2", "residual_std"):
+        assert getattr(without, name) == pytest.approx(getattr(with_one, name), rel=1e-9)
+
+
+@EVERY
+def test_poor_data_have_a_reason_also_where_no_interval_is_asked_for(method: HedgeMethod) -> None:
+    assert "2 rows" in hedge_ratio([1.0, 2.0], [2.0, 3.0], method=method, confidence=None).reason
+    assert hedge_ratio(*pair(10), method=method, confidence=None).reason == ""
 
 
 @EVERY
@@ -246,7 +270,10 @@ def test_every_number_of_the_result_is_a_plain_one() -> None:
     ("call", "error", "words"),
     [
         (lambda: hedge_ratio([1, 2, 3], [1, 2, 4], method="olss"), UnknownName, "did you mean ols"),  # type: ignore[arg-type]
-        (lambda: hedge_ratio([1, 2, 3], [1, 2, 4], confidence=95.0), WrongUse, "share between 0 and 1"),
+        (lambda: hedge_ratio([1, 2, 3], [1, 2, 4], confidence=95.0), WrongUse, "between 0 and 1"),
+        (lambda: hedge_ratio([1, 2, 3], [1, 2, 4], intercept="no"), WrongUse, "True or False"),  # type: ignore[arg-type]
+        (lambda: hedge_ratio([1, 2, 3], [1, 2, 4], log=1), WrongUse, "True or False"),  # type: ignore[arg-type]
+        (lambda: rolling_hedge([1, 2, 3], [1, 2, 4], window=3, intercept=0), WrongUse, "True or False"),  # type: ignore[arg-type]
         (lambda: hedge_ratio([1, 2, 3], [1, 2]), WrongUse, "3 values"),
         (lambda: hedge_ratio(pd.Series([1, 2, 3]), pd.Series([1, 2, 4], index=[5, 6, 7])), WrongUse, "times"),
         (lambda: rolling_hedge([1, 2, 3], [1, 2, 4], window=2), WrongUse, "from 3"),

@@ -307,3 +307,28 @@ def test_the_spread_of_a_kalman_hedge_takes_each_row_s_own_line() -> None:
 def test_nonsense_is_refused_in_words(options: dict[str, Any], words: str) -> None:
     with pytest.raises((WrongUse, UnknownName), match=words):
         kalman_hedge([1.0, 2.0], [1.0, 2.0], **options)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 22])
+def test_likelihood_of_too_few_rows_has_no_delta(rows: int) -> None:
+    y, x = pair(rows)
+    hedge = kalman_hedge(y, x, fit="mle")
+    assert math.isnan(hedge.delta)
+    assert math.isnan(hedge.log_likelihood)
+    assert hedge.reason
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_likelihood_beyond_the_range_of_squares_has_a_reason(scale: float) -> None:
+    y, x = pair(100)
+    hedge = kalman_hedge(y * scale, x * scale, fit="mle")
+    assert math.isnan(hedge.delta) == bool(hedge.reason)
+
+
+@pytest.mark.parametrize("option", ["log", "intercept"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_what_is_yes_or_no_is_refused_otherwise(option: str, value: Any) -> None:
+    with pytest.raises(WrongUse, match="expected True or False"):
+        kalman_hedge(*pair(50), **{option: value})
+    with pytest.raises(WrongUse, match="expected True or False"):
+        KalmanFilter(**{option: value})

@@ -8,7 +8,18 @@ import pandas as pd
 import pytest
 
 from market import WrongUse
-from pairscope.numbers.series import finite_pairs, index_of, legs, unbroken, values, whole_number
+from pairscope.numbers.series import (
+    finite_pairs,
+    index_of,
+    legs,
+    tamed,
+    unbroken,
+    unbroken_rows,
+    untamed,
+    values,
+    whole_number,
+    yes_or_no,
+)
 
 NUMBERS = [1.0, 2.5, -3.0]
 
@@ -82,7 +93,9 @@ def test_legs_share_a_length_and_an_index() -> None:
 
 def test_the_first_index_among_the_series_is_that_of_the_result() -> None:
     named = pd.Series(NUMBERS, index=list("abc"))
-    assert index_of(NUMBERS, named) is named.index
+    assert index_of(NUMBERS, named).is_(named.index)
+    index_of(named).name = "time"
+    assert named.index.name is None
     assert index_of(NUMBERS, NUMBERS).tolist() == [0, 1, 2]
 
 
@@ -96,6 +109,38 @@ def test_a_hole_inside_breaks_a_sample_and_missing_ends_do_not() -> None:
     assert unbroken(np.array([math.nan, 1.0, 2.0, math.inf])).values.tolist() == [1.0, 2.0]
     assert unbroken(np.array([1.0, math.nan, 2.0])).reason == "1 of 3 values are missing inside the sample"
     assert unbroken(np.array([math.nan])).values.tolist() == []
+
+
+def test_the_rows_of_several_series_end_where_the_first_of_them_does() -> None:
+    y, x = np.array([math.nan, 1.0, 2.0, 3.0, 4.0]), np.array([5.0, 6.0, 7.0, 8.0, math.inf])
+    assert unbroken_rows(y, x) == (slice(1, 4), "")
+    x[2] = math.nan
+    assert unbroken_rows(y, x) == (slice(0, 0), "1 of 3 values are missing inside the sample")
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-51, 1e51, 1e200, 1.7e308])
+def test_extreme_values_are_scaled_by_a_power_of_two_and_others_not_at_all(scale: float) -> None:
+    plain, extreme = np.array([0.5, -1.0]), np.array([0.5, -1.0]) * scale
+    assert tamed(plain)[0] is plain
+    scaled, power = tamed(extreme)
+    assert 0.5 <= np.abs(scaled).max() <= 1.0
+    assert [untamed(each, -power) for each in scaled.tolist()] == extreme.tolist()
+
+
+@pytest.mark.parametrize("series", [[], [0.0, -0.0]])
+def test_nothing_and_zeros_have_no_scale(series: list[float]) -> None:
+    assert tamed(np.array(series))[1] == 0
+
+
+def test_what_is_too_large_when_scaled_back_is_infinite() -> None:
+    assert untamed(-1.5, 2000) == -math.inf
+
+
+@pytest.mark.parametrize("value", ["no", 1, 0.0, None])
+def test_an_option_that_is_yes_or_no_is_nothing_else(value: Any) -> None:
+    assert yes_or_no("log", np.bool_(True)) is True
+    with pytest.raises(WrongUse, match="expected True or False"):
+        yes_or_no("log", value)
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "3", 1])
