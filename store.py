@@ -521,8 +521,9 @@ class SqliteStore(SqliteReader):
                 sums = list(map(add, sums, appended[:4]))
             stored, duplicates, conflicting, expired = sums
             for bars in candles:
-                fresh = upkeep.put_klines(db, bars.instrument, bars.timeframe, list(bars))
-                stored, duplicates = stored + fresh, duplicates + len(bars) - fresh
+                fresh, other = upkeep.add_candles(db, bars.instrument, bars.timeframe, list(bars))
+                stored, conflicting = stored + fresh, conflicting + other
+                duplicates += len(bars) - fresh - other
             return Appended(stored, duplicates, conflicting, expired)
 
         return self._writer.submit(work)

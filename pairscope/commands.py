@@ -1,15 +1,20 @@
 """Commands that run where the desk is: in the process that owns the store, or in one that opened it alone."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ingest import SymbolHealth
-from market import DAY, MINUTE, Instrument, PairscopeError, WrongUse
-from pairscope.files import Upload, UploadOptions, read_upload
+from market import DAY, IMPORTED, MINUTE, Bars, Instrument, PairscopeError, UnknownName, WrongUse
+from pairscope.feeds import binance
+from pairscope.files import FileError, FrameParser, Upload, UploadOptions, off_grid, read_upload
 from store import Store
 
 Arguments = Mapping[str, object]
@@ -129,39 +134,172 @@ def delete(desk: Desk, arguments: Arguments, now: int) -> Outcome:
 
 def import_files(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     """Store what files hold, all of it or nothing; what is there already is stored once."""
-    files, options = arguments.get("files"), arguments.get("options", {})
-    if not isinstance(files, list) or not files or not isinstance(options, dict):
-        raise WrongUse(f"files must be a list of paths, not {files!r}")
-    upload = read_upload(*map(str, files), options=UploadOptions(**options), latest_ms=now + MINUTE)
-    traded = upload.ticks.instruments if upload.ticks is not None else ()
-    _keep_apart(desk.store, [*traded, *(bars.instrument for bars in upload.bars.values())])
-    candles = [bars for bars in upload.bars.values() if not np.isnan(bars.volume).any()]
-    rejected = rejected_rows(upload)
-    if left_out := [name for name, bars in upload.bars.items() if np.isnan(bars.volume).any()]:
-        why = f"{', '.join(left_out)}: closes without volume are no candles; use them with `analyze --input`"
-        rejected.append({"file": str(files[0]), "line": 0, "why": why})
-    done = desk.store.append_whole(list if upload.ticks is None else upload.ticks.batches, candles).result()
+    files, options = _import_arguments(arguments)
+    with in_words_of_the_command():
+        demand_others(files, getattr(desk.store, "path", None))
+        upload = read_files(files, options, now)
+        plan = plan_import(upload, desk.store.instruments())
+    if upload.nothing:
+        return plan.outcome(0, 0)
+    done = desk.store.append_whole(list if upload.ticks is None else upload.ticks.batches, plan.candles).result()
     if done.conflicts:
-        why = f"{done.conflicts:,} trades have the id of a stored trade and another price, quantity, time or side"
-        rejected.append({"file": str(files[0]), "line": 0, "why": why})
-    duplicates = done.duplicates + upload.duplicates
-    values = {"rows": upload.rows, "stored": done.stored, "duplicates": duplicates, "rejected": rejected}
-    refused = sum(upload.rejected_counts.values()) + len(rejected) - len(upload.rejected)
-    told = f"{upload.rows:,} rows, {done.stored:,} stored, {duplicates:,} duplicates, {refused:,} rejections"
-    return Outcome(0, "\n".join([*upload.report, told]), {**values, "notes": list(upload.report)})
+        plan.leave_out(
+            f"{done.conflicts:,} rows contradict what is stored, which stays: the id of a trade with another price, "
+            "quantity, time or side, or the time of a candle with other values"
+        )
+    if done.expired:
+        plan.leave_out(f"{done.expired:,} trades are older than what the store keeps")
+    return plan.outcome(done.stored, done.duplicates)
 
 
-def rejected_rows(upload: Upload) -> list[dict[str, object]]:
-    """Return what was left out of an upload, row by row."""
-    return [{"file": each.file, "line": each.line, "why": str(each)} for each in upload.rejected]
+def _import_arguments(arguments: Arguments) -> tuple[list[str], UploadOptions]:
+    files, options = arguments.get("files"), arguments.get("options", {})
+    names = [each.name for each in fields(UploadOptions)]
+    if unknown := [str(name) for name in arguments if name not in ("files", "options")]:
+        raise UnknownName("argument", unknown[0], ("files", "options"))
+    if not isinstance(files, list) or not files or not all(isinstance(file, str) and file for file in files):
+        raise WrongUse(f"files must be a list of paths, not {files!r}")
+    if not isinstance(options, dict):
+        raise WrongUse(f"options must be names and texts, not {options!r}")
+    for name, value in options.items():
+        if name not in names:
+            raise UnknownName("option", str(name), names)
+        if value is not None and not isinstance(value, str):
+            raise WrongUse(f"the option {name} must be a text, not {value!r}")
+    return files, UploadOptions(**options)
 
 
-def _keep_apart(store: Store, coming: Sequence[Instrument]) -> None:
+def read_files(files: Sequence[str], options: UploadOptions, now: int) -> Upload:
+    """Read files as the commands do: nothing of the future, and recorded frames by Binance's words, as a replay."""
+    return read_upload(*files, options=options, latest_ms=now + MINUTE, parse=frame_parser(options.venue))
+
+
+def frame_parser(venue: str | None) -> FrameParser:
+    """Return what reads recorded frames of a venue; of None, what the frames themselves tell."""
+    markets: Mapping[str, binance.Market] = {"binance-spot": "spot", "binance-futures": "futures"}
+    return partial(binance.parse, market=markets.get((venue or "").removesuffix("-raw")))
+
+
+def demand_others(files: Sequence[str], store: Path | None) -> None:
+    """Refuse the store itself as an upload, by whatever name: closing it here would drop the locks that keep it."""
+    for file in files:
+        if store is not None and same_file(file, store):
+            raise WrongUse(f"{file} is the store itself")
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Return whether two names are of one file, without opening it."""
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return Path(one).resolve() == Path(other).resolve()
+
+
+_OPTION = re.compile(r"\b(symbol|venue|timeframe|zone|kind|delimiter|decimal|dates|unit|encoding)=(?=['.])")
+_OF_FILES = ("symbol", "venue", "timeframe")
+"""Options of uploads whose names are those of other options on the command line."""
+
+
+def as_options(text: str) -> str:
+    """Write the options of uploads as they are on the command line."""
+    return _OPTION.sub(lambda found: f"--{'file-' if found[1] in _OF_FILES else ''}{found[1]} ", text)
+
+
+@contextmanager
+def in_words_of_the_command() -> Iterator[None]:
+    """Let what is raised name the options as they are on the command line."""
+    try:
+        yield
+    except WrongUse as error:
+        raise WrongUse(as_options(str(error))) from error
+    except FileError as error:
+        raise FileError(as_options(str(error))) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of an upload is stored, what is not, and why."""
+
+    upload: Upload
+    candles: list[Bars]
+    rejected: list[dict[str, object]]
+    notes: list[str]
+
+    def leave_out(self, why: str) -> None:
+        """Say what is not stored."""
+        self.rejected.append({"file": self.upload.files[0].file, "line": 0, "why": why})
+        self.notes.append(f"Not stored: {why}.")
+
+    def outcome(self, stored: int, duplicates: int) -> Outcome:
+        """Return what is told; exit code 1 where there was nothing to store."""
+        upload, duplicates = self.upload, duplicates + self.upload.duplicates
+        notes = [as_options(note) for note in (*upload.report, *self.notes)]
+        values = {"rows": upload.rows, "stored": stored, "duplicates": duplicates, "rejected": self.rejected}
+        if upload.nothing:
+            return Outcome(1, upload.nothing, {**values, "notes": notes})
+        refused = sum(upload.rejected_counts.values()) + len(self.rejected) - len(upload.rejected)
+        told = f"{upload.rows:,} rows, {stored:,} stored, {duplicates:,} duplicates, {refused:,} rejections"
+        return Outcome(0, "\n".join([*notes, told]), {**values, "notes": notes})
+
+
+def plan_import(upload: Upload, stored: Sequence[Instrument]) -> Plan:
+    """Say what an import of an upload stores, beside what is stored.
+
+    Raises:
+        WrongUse: trades of a venue without its ids, bars that do not begin at multiples of their length, or simulated
+            trades beside real ones.
+    """
+    rejected: list[dict[str, object]] = [
+        {"file": each.file, "line": each.line, "why": str(each)} for each in upload.rejected
+    ]
+    plan = Plan(upload, [], rejected, [])
+    if upload.made_ids:
+        file, line, named = upload.made_ids[0]
+        raise WrongUse(
+            f"{file} line {line} is a trade of {named} without an id, and trades of a venue are known by its ids: "
+            "store them as a file's own with venue='import'"
+        )
+    _keep_apart(stored, upload.instruments)
+    renamed: dict[Instrument, str] = {}
+    for name, found in upload.bars.items():
+        bars = found[found.volume != 0]
+        if np.isnan(bars.volume).any():
+            plan.leave_out(f"{name}: closes without volume are no candles; use them with `analyze --input`")
+            continue
+        if odd := off_grid(bars):
+            raise WrongUse(
+                f"{odd:,} of {len(bars):,} bars of {name} do not begin at a whole {bars.timeframe} in UTC, as stored "
+                "ones do: use them with `analyze --input`"
+            )
+        if empty := len(found) - len(bars):
+            plan.leave_out(f"{name}: {empty:,} bars without a trade (volume 0)")
+        kept = _of_files(bars)
+        if kept.instrument in renamed:
+            raise WrongUse(f"{renamed[kept.instrument]} and {name} would both be {kept.instrument}: import one of them")
+        renamed[kept.instrument] = name
+        if kept is not bars:
+            plan.notes.append(
+                f"The bars of {bars.instrument} are stored as {kept.instrument}: without ids nothing shows that they "
+                f"are the trades of {bars.instrument.venue}."
+            )
+        plan.candles.append(kept)
+    return plan
+
+
+def _of_files(bars: Bars) -> Bars:
+    """Return bars under the venue of files, unless they are simulated."""
+    if bars.instrument.venue in (IMPORTED, "simulated"):
+        return bars
+    return replace(bars, instrument=Instrument(IMPORTED, bars.instrument.symbol))
+
+
+def _keep_apart(stored: Sequence[Instrument], coming: Sequence[Instrument]) -> None:
     """Refuse simulated trades where real ones are kept, so that nobody takes one for the other."""
     simulated = [each for each in coming if each.venue == "simulated"]
-    real = [each for each in store.instruments() if each.venue != "simulated"]
+    real = [each for each in (*stored, *coming) if each.venue != "simulated"]
     if simulated and real:
-        raise WrongUse(f"{simulated[0]} is simulated and the store holds {real[0]}: name another store with --store")
+        where = "the store holds" if real[0] in stored else "so is not"
+        raise WrongUse(f"{simulated[0]} is simulated and {where} {real[0]}: name another store with --store")
 
 
 def status(desk: Desk, arguments: Arguments, now: int) -> Outcome:

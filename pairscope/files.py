@@ -37,6 +37,7 @@ from pairscope.uploads.upload import (
     TickColumns,
     Upload,
     UploadOptions,
+    off_grid,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ANALYSIS_HEADER", "BAR_HEADER", "CHUNK", "IMPORTED", "LATEST_MS", "MAX_LINE", "TICK_HEADER", "AmbiguousFile",
     "BadLine", "FileError", "FileFormat", "FrameParser", "Limits", "ParsedFrame", "Rejected", "Source", "Target",
-    "TickColumns", "Upload", "UploadOptions", "read_ticks", "read_upload", "write_analysis", "write_bars",
-    "write_ticks",
+    "TickColumns", "Upload", "UploadOptions", "off_grid", "read_ticks", "read_upload", "write_analysis",
+    "write_bars", "write_ticks",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ reading

@@ -109,7 +109,7 @@ def test_a_symbol_that_is_not_there_is_told_with_the_nearest(store: SqliteStore)
 @pytest.mark.parametrize("name", ["", "ingest", "perform", "__class__", "PRUNE"])
 def test_only_writing_commands_can_be_handed_over(store: SqliteStore, name: str) -> None:
     assert run(store, name) == Outcome(2, f"{name!r} is not a command that can be handed over", {})
-    assert set(HANDED_OVER) == {"prune", "delete", "status", "symbols list", "symbols add", "symbols remove"}
+    assert set(HANDED_OVER) == {"import", "prune", "delete", "status", "symbols list", "symbols add", "symbols remove"}
 
 
 # ------------------------------------------------------------------------------------------- what records

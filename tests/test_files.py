@@ -522,3 +522,10 @@ def test_writing_needs_memory_for_one_chunk_only(
     finally:
         tracemalloc.stop()
     assert peak < 2_000_000
+
+
+def test_an_object_with_two_values_of_one_name_is_refused(tmp_path: Path) -> None:
+    good = f'{{"symbol": "A", "ts": {START_MS}, "price": 1.5, "size": 1}}'
+    rows = [good, good.replace('"size"', '"price": 2.5, "size"'), good.replace('"size"', '"price" : 2.5, "size"')]
+    path = saved(tmp_path, "\n".join(rows))
+    assert whys(path) == [(2, "not one JSON object"), (3, "not one JSON object")]

@@ -5,11 +5,20 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from market import Bars, Instrument, Timeframe, WrongUse, bars_from_rows, join_bars
-from pairscope.cli.options import moment, timeframe, upload_options, upload_options_of, with_venue
+import numpy as np
+
+from market import Bars, Instrument, Timeframe, UnknownName, WrongUse, bars_from_rows, iso, join_bars
+from pairscope.cli.options import (
+    demand_no_upload_options,
+    moment,
+    timeframe,
+    upload_options,
+    upload_options_of,
+    with_venue,
+)
 from pairscope.cli.reading import all_bars, label_of, reading
-from pairscope.commands import Outcome
-from pairscope.files import read_upload, write_analysis
+from pairscope.commands import Outcome, as_options, demand_others, in_words_of_the_command, read_files, same_file
+from pairscope.files import FileError, Upload, write_analysis
 from pairscope.runtime import now_ms
 from pairscope.settings import Settings
 from store import SqliteReader, store_path
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 
 MINUTE_BARS = Timeframe.parse("1m")
 FOREVER = 2**62
+LARGEST_REBATE_BP = -10.0
+"""Nobody pays a maker more than this."""
 METHODS = ("ols", "huber", "theil_sen", "tls", "kalman")
 
 
@@ -30,9 +41,7 @@ def analyze_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=moment, metavar="TIME", help="ISO-8601, UTC unless it says otherwise; included")
     parser.add_argument("--end", type=moment, metavar="TIME", help="not included")
     parser.add_argument("--out", metavar="FILE", help="write what varies in time there")
-    parser.add_argument(
-        "--format", choices=("csv", "json", "parquet"), default="csv", help="of that file; default: csv"
-    )
+    parser.add_argument("--format", choices=("csv", "json", "parquet"), help="of that file; default: csv")
     pair_options(parser)
     upload_options(parser)
 
@@ -63,18 +72,46 @@ def pair_options(parser: argparse.ArgumentParser) -> None:
 
 def analyze(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Analyse a pair: hedge ratio, spread, z-score, tests, edge after costs, and a verdict with its reasons."""
-    legs = _legs_of_files(options) if options.input else _legs_of_store(options, settings)
+    _demand_sense(options, settings)
+    legs = _legs_of_files(options, settings) if options.input else _legs_of_store(options, settings)
     found = analysis_of(legs.y, legs.x, options, late=None if options.input else now_ms())
     values: dict[str, object] = {**found.to_record(), "label": legs.label, "notes": legs.notes}
     head = f"{found.y} against {found.x}, {found.summary.n:,} bars of {found.summary.timeframe}: {found.verdict.word}"
     lines = [*legs.notes, head, *map(_reason_line, found.verdict.reasons)]
     if options.out:
-        rows = write_analysis(options.out, found, options.format, label=legs.label)
+        rows = write_analysis(options.out, found, options.format or "csv", label=legs.label)
         lines.append(f"{rows:,} rows written to {options.out}")
         values |= {"file": options.out, "rows": rows}
     if found.verdict.word == "not enough data":
         return Outcome(1, found.verdict.sentence, values)
     return Outcome(0, "\n".join(lines), values)
+
+
+def _demand_sense(options: argparse.Namespace, settings: Settings) -> None:
+    """Refuse options that contradict each other, would have no effect, or would destroy what is read."""
+    demand_span(options)
+    if options.format and not options.out:
+        raise WrongUse("--format is of the file that --out names: give --out FILE too")
+    if not options.input:
+        demand_no_upload_options(options)
+    for file in (*(options.input or ()), store_path(settings.store)) if options.out else ():
+        if same_file(options.out, file):
+            what = "an input" if options.input and file in options.input else "the store itself"
+            raise WrongUse(f"--out {options.out} is {what}: name another file")
+
+
+def demand_span(options: argparse.Namespace) -> None:
+    """Refuse a time span that ends before it begins."""
+    if None not in (options.start, options.end) and options.start >= options.end:
+        raise WrongUse("--start must be before --end")
+
+
+def said_of_pairs(options: argparse.Namespace) -> list[str]:
+    """Return the options of `pair_options` that are not as they are by default."""
+    parser = argparse.ArgumentParser(add_help=False)
+    pair_options(parser)
+    plain = vars(parser.parse_args([]))
+    return [f"--{name.replace('_', '-')}" for name, value in plain.items() if getattr(options, name) != value]
 
 
 class Legs(NamedTuple):
@@ -86,11 +123,36 @@ class Legs(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def _legs_of_files(options: argparse.Namespace) -> Legs:
-    upload = read_upload(*options.input, options=upload_options_of(options))
-    y, x = (upload.leg(name, options.timeframe) for name in (options.y, options.x))
-    start, end = options.start or 0, FOREVER if options.end is None else options.end
-    return Legs(y.between(start, end), x.between(start, end), "FILE", upload.report)
+def _legs_of_files(options: argparse.Namespace, settings: Settings) -> Legs:
+    with in_words_of_the_command():
+        demand_others(options.input, store_path(settings.store))
+        upload = read_files(options.input, upload_options_of(options), now_ms())
+        if upload.nothing:
+            raise FileError(upload.nothing)
+        y, x = (_leg_of_files(upload, name, options) for name in (options.y, options.x))
+    apart = y.time[0] > x.time[-1] or x.time[0] > y.time[-1]
+    if apart or (not options.fill and not np.intersect1d(y.time, x.time).size):
+        raise FileError(f"the legs share no time: {_reach(y)}, {_reach(x)}")
+    notes = [as_options(note) for note in upload.report]
+    label = upload.label(y.instrument, x.instrument)
+    return Legs(y, x, label, notes if label == "FILE" else [f"{label} trades", *notes])
+
+
+def _leg_of_files(upload: Upload, name: str, options: argparse.Namespace) -> Bars:
+    venues = {each.venue for each in upload.instruments}
+    if options.venue not in (None, *venues):
+        raise UnknownName("venue", options.venue, venues)
+    whole = upload.leg(with_venue(name, options.venue), options.timeframe)
+    part = whole.between(options.start or 0, FOREVER if options.end is None else options.end)
+    if len(whole) and not len(part):
+        raise FileError(f"there is nothing between --start and --end: {_reach(whole)}")
+    return part
+
+
+def _reach(bars: Bars) -> str:
+    if not len(bars):
+        return f"{bars.instrument} has no bar"
+    return f"{bars.instrument} is from {iso(int(bars.time[0]))} to {iso(int(bars.time[-1]))}"
 
 
 def _legs_of_store(options: argparse.Namespace, settings: Settings) -> Legs:
@@ -143,9 +205,12 @@ def _costs(text: str) -> Any:
     if text in PRESETS:
         return text
     try:
-        return Costs(*(float(each) for each in text.split(",")))
+        costs = Costs(*(float(each) for each in text.split(",")))
     except (ValueError, TypeError, WrongUse) as error:
         known = ", ".join(PRESETS)
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a venue ({known}) nor basis points such as 10,1,0.5"
         ) from error
+    if costs.fee_bp < LARGEST_REBATE_BP:
+        raise argparse.ArgumentTypeError(f"{text!r} has a fee below {LARGEST_REBATE_BP:g} bp, which no venue pays")
+    return costs

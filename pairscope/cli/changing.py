@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from market import MINUTE, Instrument, UnknownName, WrongUse
+from market import Instrument, UnknownName, WrongUse
 from pairscope.cli.options import positive, upload_options, upload_options_of
 from pairscope.cli.reading import reading
 from pairscope.commands import (
@@ -16,12 +16,14 @@ from pairscope.commands import (
     UNTIL_THE_END,
     Desk,
     Outcome,
+    demand_others,
+    in_words_of_the_command,
     list_found,
     list_symbols,
     perform,
-    rejected_rows,
+    plan_import,
+    read_files,
 )
-from pairscope.files import read_upload
 from pairscope.handover import hand_over
 from pairscope.runtime import (
     fetch_listing,
@@ -50,16 +52,24 @@ def import_options(parser: argparse.ArgumentParser) -> None:
 def import_files(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Store the trades or bars of files, all or nothing; importing twice stores once."""
     said = upload_options_of(options)
+    path = store_path(settings.store)
     if options.dry_run:
-        found = read_upload(*options.files, options=said, latest_ms=now_ms() + MINUTE)
-        values = {"rows": found.rows, "stored": 0, "duplicates": found.duplicates, "rejected": rejected_rows(found)}
-        return Outcome(0, "\n".join(found.report), {**values, "notes": list(found.report)})
+        with in_words_of_the_command():
+            demand_others(options.files, path)
+            return plan_import(read_files(options.files, said, now_ms()), _stored(path)).outcome(0, 0)
     files = [str(Path(each).resolve()) for each in options.files]
     asked: dict[str, object] = {
         "files": files,
         "options": {name: value for name, value in asdict(said).items() if value is not None},
     }
     return change(settings, "import", asked, seconds=IMPORT_SECONDS, begin=True)
+
+
+def _stored(path: Path) -> Sequence[Instrument]:
+    if not path.is_file():
+        return ()
+    with reading(path) as reader:
+        return reader.instruments()
 
 
 def prune_options(parser: argparse.ArgumentParser) -> None:
@@ -182,11 +192,7 @@ def _list_symbols(options: argparse.Namespace, settings: Settings) -> Outcome:
         listed = list_found(find_symbols(fetch_listing(settings, venue), options.search, venue=venue))
         return _say_venue(listed, venue, options.search)
     wanted = [each for feed in make_feeds(settings) for each in feed.instruments]
-    stored: Sequence[Instrument] = ()
-    if path.is_file():
-        with reading(path) as reader:
-            stored = reader.instruments()
-    return list_symbols(dict.fromkeys(wanted, ("in settings", "")), stored, venue=options.venue)
+    return list_symbols(dict.fromkeys(wanted, ("in settings", "")), _stored(path), venue=options.venue)
 
 
 def _say_venue(listed: Outcome, venue: str | None, search: str) -> Outcome:

@@ -3,13 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 
 from market import Instrument, Label, UnknownName, WrongUse
-from pairscope.cli.analyzing import MINUTE_BARS, analysis_of, pair_options, whole_bars
+from pairscope.cli.analyzing import MINUTE_BARS, analysis_of, demand_span, pair_options, said_of_pairs, whole_bars
 from pairscope.cli.options import moment, with_venue
 from pairscope.cli.reading import all_bars, label_of, reading
-from pairscope.commands import Outcome
+from pairscope.commands import Outcome, same_file
 from pairscope.files import write_analysis, write_bars, write_ticks
 from pairscope.runtime import now_ms
 from pairscope.settings import Settings
@@ -36,10 +35,12 @@ def export_options(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Write trades, bars, or the analysis of a pair to a file."""
     path = store_path(settings.store)
-    if Path(options.out).resolve() == path.resolve():
+    if same_file(options.out, path):
         raise WrongUse(f"--out {options.out} is the store itself: name another file")
-    if None not in (options.start, options.end) and options.start >= options.end:
-        raise WrongUse("--start must be before --end")
+    demand_span(options)
+    used = {"bars": {"--timeframe"}, "ticks": set()}.get(options.what)
+    if used is not None and (idle := [name for name in said_of_pairs(options) if name not in used]):
+        raise WrongUse(f"{idle[0]} has no effect on `export {options.what}`: leave it out")
     with reading(path, default_venue=settings.venue) as reader:
         names = _chosen(reader, options)
         label = label_of(reader, names)

@@ -4,7 +4,7 @@ import argparse
 import math
 import re
 import sys
-from typing import NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from market import Timeframe, UnknownName, WrongUse
 from pairscope.settings import moment_ms
@@ -76,11 +76,28 @@ def upload_options(parser: argparse.ArgumentParser) -> None:
     told.add_argument("--zone", metavar="ZONE", help="an IANA name such as Europe/Berlin; default: UTC")
     told.add_argument("--kind", choices=get_args(Kind), help="what the file holds")
     told.add_argument("--file-symbol", metavar="A", help="the symbol, where the file names none")
-    told.add_argument("--file-venue", metavar="V", help="the venue, where the file names none; default: import")
+    told.add_argument(
+        "--file-venue", metavar="V", help='the venue, where the file names none; default: import; "import" drops theirs'
+    )
+    told.add_argument("--file-timeframe", type=timeframe, metavar="T", help="of bars whose times do not tell it")
 
 
 def upload_options_of(options: argparse.Namespace) -> UploadOptions:
     """Return what was said about files."""
-    names = ("delimiter", "encoding", "decimal", "dates", "unit", "zone", "kind")
+    said: dict[str, Any] = {name.removeprefix("file_"): value for name, value in _said_of_files(options).items()}
+    return UploadOptions(**said)
+
+
+def demand_no_upload_options(options: argparse.Namespace) -> None:
+    """Refuse what says how files are read, where none are."""
+    if said := [f"--{name.replace('_', '-')}" for name in _said_of_files(options)]:
+        raise WrongUse(f"{said[0]} says how files are read, and goes with --input")
+
+
+def _said_of_files(options: argparse.Namespace) -> dict[str, str]:
+    names = ("delimiter", "encoding", "decimal", "dates", "unit", "zone", "kind", *_OF_FILES)
     given = {name: getattr(options, name) for name in names}
-    return UploadOptions(**given, symbol=options.file_symbol, venue=options.file_venue)
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+_OF_FILES = ("file_symbol", "file_venue", "file_timeframe")

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,8 +23,7 @@ from market import Instrument, Tick, UnknownName, WrongUse
 from pairscope.api import api_routes
 from pairscope.cli.options import positive, say, speed, with_venue
 from pairscope.cli.reading import reading
-from pairscope.commands import Outcome
-from pairscope.feeds import binance
+from pairscope.commands import Outcome, frame_parser
 from pairscope.feeds.replay import Replay, instruments_of
 from pairscope.files import BadLine, FileError, read_ticks
 from pairscope.handover import LOOPBACK
@@ -71,7 +69,7 @@ def replay(options: argparse.Namespace, settings: Settings) -> Outcome:
     if options.source.startswith("sqlite:") or options.source.endswith(".db"):
         return replay_store(options, settings)
     bad: list[BadLine] = []
-    parse = partial(binance.parse, market=_market(options.venue))
+    parse = frame_parser(options.venue)
     read = partial(read_ticks, options.source, venue=options.venue, symbol=options.symbol, parse=parse)
     names = instruments_of(read(on_reject=bad.append))
     if not names:
@@ -98,11 +96,6 @@ def replay_store(options: argparse.Namespace, settings: Settings) -> Outcome:
 
 def _ignore(line: BadLine) -> None:
     """The first reading has told."""
-
-
-def _market(venue: str | None) -> Any:
-    """Return which of Binance's markets a venue's frames are of; None: the frames tell."""
-    return {"binance-spot": "spot", "binance-futures": "futures"}.get((venue or "").removesuffix("-raw"))
 
 
 def _all_ticks(reader: SqliteReader, instrument: Instrument) -> Iterator[Tick]:

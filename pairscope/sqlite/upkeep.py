@@ -31,6 +31,8 @@ INSERT_MANY_TICKS = INSERT_TICKS + ", (?, ?, ?, ?, ?, ?)" * (TICKS_AT_ONCE - 1)
 INSERT_SECONDS = "INSERT OR REPLACE INTO bars_1s VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_MINUTES = "INSERT OR REPLACE INTO bars_1m VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 KLINE_COUNT = "SELECT count(*) FROM klines WHERE symbol = ? AND length = ?"
+STORED_KLINES = """
+    SELECT time, open, high, low, close, volume FROM klines WHERE symbol = ? AND length = ? AND time BETWEEN ? AND ?"""
 INSERT_GAP = """
     INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
@@ -250,6 +252,15 @@ class Upkeep:
         db.executemany("INSERT OR REPLACE INTO klines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         book.touched = min([book.touched, *(bar.time_ms for bar in bars)])
         return int(db.execute(KLINE_COUNT, (book.key, timeframe.ms)).fetchone()[0]) - int(before)
+
+    def add_candles(
+        self, db: sqlite3.Connection, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]
+    ) -> tuple[int, int]:
+        """Keep the candles of a file where none are stored; return how many are new, and how many contradict."""
+        span = (self.book(db, instrument).key, timeframe.ms, bars[0].time_ms, bars[-1].time_ms) if bars else (0,) * 4
+        stored = {time: tuple(rest) for time, *rest in db.execute(STORED_KLINES, span)}
+        other = sum(stored.get(bar.time_ms, bar[1:6]) != bar[1:6] for bar in bars)
+        return self.put_klines(db, instrument, timeframe, [bar for bar in bars if bar.time_ms not in stored]), other
 
     def _by_book(self, db: sqlite3.Connection, ticks: Sequence[Tick]) -> Iterable[tuple[Book, list[Row]]]:
         groups: dict[tuple[str, str], tuple[int, list[Row]]] = {}

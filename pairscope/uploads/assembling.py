@@ -7,12 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from market import BAR_COLUMNS, DAY, SECOND, Bars, Flags, Instrument, Integers, Timeframe
+from market import BAR_COLUMNS, DAY, IMPORTED, SECOND, Bars, Flags, Instrument, Integers, Timeframe, WrongUse
 from pairscope.uploads.ids import made_ids
 from pairscope.uploads.rows import Gathered, refuse_rows
-from pairscope.uploads.upload import AmbiguousFile, FileError, Rejects, TickColumns, UploadOptions
+from pairscope.uploads.upload import (
+    AmbiguousFile,
+    FileError,
+    MadeId,
+    Rejects,
+    TickColumns,
+    UploadOptions,
+    held_twice,
+    off_grid,
+)
 
-REPEATED = "a duplicate of an earlier row"
 _OTHER_TRADE = "the id of another trade"
 _OTHER_BAR = "another bar of a time that there is a bar of"
 _CRAMMED = "more trades of one millisecond than can be told apart"
@@ -50,11 +58,11 @@ def _stacked(files: Sequence[Gathered], defaults: Mapping[str, float]) -> _Stack
 
 def ticks_of(
     files: Sequence[Gathered], instruments: Sequence[Instrument], rejects: Rejects
-) -> tuple[TickColumns | None, list[str]]:
-    """Return the trades of all files in time order, and what is to be said of them."""
+) -> tuple[TickColumns | None, list[str], list[MadeId]]:
+    """Return the trades of all files in time order, what is to be said of them, and where ids had to be made."""
     files = [file for file in files if "price" in file.columns]
     if not files:
-        return None, []
+        return None, [], []
     for file in files:
         file.columns = _told_side(file)
     stack = _stacked(files, {"trade_id": -1})
@@ -62,12 +70,14 @@ def ticks_of(
     stack = stack.only(order)
     stack = _without_repeated_ids(stack, rejects)
     notes = _drop_strange_ids(stack)
+    stack = _without_overlap(stack, rejects)
+    made = _made_elsewhere(stack, instruments)
     stack = _with_ids(stack, instruments, rejects)
     columns = stack.columns
     used, code = np.unique(columns["code"], return_inverse=True)
     named = tuple(instruments[number] for number in used.tolist())
     trade_id, side = columns["trade_id"].astype(np.int64), columns["side"].astype(np.int8)
-    return TickColumns(named, code, columns["time"], columns["price"], columns["qty"], trade_id, side), notes
+    return TickColumns(named, code, columns["time"], columns["price"], columns["qty"], trade_id, side), notes, made
 
 
 def _told_side(file: Gathered) -> dict[str, NDArray[Any]]:
@@ -91,10 +101,10 @@ def _without_repeated_ids(stack: _Stack, rejects: Rejects) -> _Stack:
     same = np.ones(len(order), np.bool_)
     for name in ("time", "price", "qty", "side"):
         same &= columns[name][order] == columns[name][order[first]]
-    for rule, wrong in ((REPEATED, again & same), (_OTHER_TRADE, again & ~same)):
-        flags = np.zeros(len(columns["line"]), np.bool_)
-        flags[order[wrong]] = True
-        stack.refuse(flags, rule, rejects)
+    rejects.duplicates += int(np.count_nonzero(again & same))
+    flags = np.zeros(len(columns["line"]), np.bool_)
+    flags[order[again & ~same]] = True
+    stack.refuse(flags, _OTHER_TRADE, rejects)
     keep = np.ones(len(columns["line"]), np.bool_)
     keep[order[again]] = False
     return stack.only(keep)
@@ -108,6 +118,57 @@ def _drop_strange_ids(stack: _Stack) -> list[str]:
         return []
     stack.columns["trade_id"] = np.where(strange, -1, stack.columns["trade_id"])
     return ["The file names no venue: its trades are of venue import, with ids of ours (say venue=... to keep theirs)."]
+
+
+def _without_overlap(stack: _Stack, rejects: Rejects) -> _Stack:
+    """Keep of equal trades without ids as many as the file has that has most: files may overlap."""
+    columns = stack.columns
+    rows = _of_shared_moments(columns, np.flatnonzero(columns["trade_id"] < 0))
+    if not len(rows):
+        return stack
+    key = [columns[name][rows] for name in ("code", "time", "price", "qty")]
+    order = np.lexsort((columns["file"][rows], *key[::-1]))
+    fresh = np.ones(len(rows), np.bool_)
+    for column in (*key, columns["file"][rows]):
+        fresh[1:] &= column[order[1:]] == column[order[:-1]]
+    fresh[1:] = ~fresh[1:]
+    place = np.arange(len(rows))
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = place - np.maximum.accumulate(np.where(fresh, place, 0))
+    order = np.lexsort((columns["file"][rows], rank, *key[::-1]))
+    again = np.ones(len(rows), np.bool_)
+    again[:1] = False
+    for column in (*key, rank):
+        again[1:] &= column[order[1:]] == column[order[:-1]]
+    if not again.any():
+        return stack
+    rejects.duplicates += int(np.count_nonzero(again))
+    keep = np.ones(len(columns["line"]), np.bool_)
+    keep[rows[order[again]]] = False
+    return stack.only(keep)
+
+
+def _of_shared_moments(columns: Mapping[str, NDArray[Any]], rows: Integers) -> Integers:
+    """Return those rows, which are in time order, whose moment is in more than one file."""
+    if not len(rows):
+        return rows
+    time, file = columns["time"][rows], columns["file"][rows]
+    starts = np.flatnonzero(np.diff(time, prepend=time[0] - 1))
+    shared = np.minimum.reduceat(file, starts) != np.maximum.reduceat(file, starts)
+    found: Integers = rows[np.repeat(shared, np.diff(starts, append=len(rows)))]
+    return found
+
+
+def _made_elsewhere(stack: _Stack, instruments: Sequence[Instrument]) -> list[MadeId]:
+    """Return the first trade without an id of each instrument that is of a venue."""
+    columns = stack.columns
+    rows = np.flatnonzero(columns["trade_id"] < 0)
+    codes, first = np.unique(columns["code"][rows], return_index=True)
+    return [
+        MadeId(stack.files[columns["file"][row]].file, int(columns["line"][row]), instruments[code])
+        for code, row in zip(codes.tolist(), rows[first].tolist(), strict=True)
+        if instruments[code].venue != IMPORTED
+    ]
 
 
 def _with_ids(stack: _Stack, instruments: Sequence[Instrument], rejects: Rejects) -> _Stack:
@@ -134,12 +195,17 @@ _BAR_TYPES = {"trades": np.int64, "klines": np.bool_, "gap": np.bool_, "forming"
 
 
 def bars_of(
-    files: Sequence[Gathered], instruments: Sequence[Instrument], options: UploadOptions, rejects: Rejects
+    files: Sequence[Gathered],
+    instruments: Sequence[Instrument],
+    options: UploadOptions,
+    rejects: Rejects,
+    traded: Sequence[Instrument] = (),
 ) -> tuple[dict[str, Bars], list[str]]:
-    """Return the bars of all files by symbol, and what is to be said of them.
+    """Return the bars of all files by symbol, and what is to be said of them; `traded` are those with trades.
 
     Raises:
         AmbiguousFile: one bar alone, which does not tell how long it is.
+        WrongUse: bars of two lengths of one symbol, or bars and trades of it.
         FileError: bars that are not a whole number of seconds apart, or more than a year.
     """
     files = [file for file in files if "close" in file.columns and len(file.columns["line"])]
@@ -147,18 +213,22 @@ def bars_of(
         return {}, []
     stack = _stacked(files, _BAR_DEFAULTS)
     order = np.lexsort((stack.columns["time"], stack.columns["code"]))
-    stack = _without_repeated_bars(stack.only(order), rejects)
+    stack = stack.only(order)
+    lengths = {} if options.timeframe is not None else _lengths(stack, instruments)
+    stack = _without_repeated_bars(stack, rejects)
     code = stack.columns["code"]
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     ends = np.append(starts[1:], len(code))
-    steps = [_step(stack.columns["time"][start:end]) for start, end in zip(starts, ends, strict=True)]
-    common = _common([step for step in steps if step], options, files[0].file)
+    if twice := [instruments[code[start]] for start in starts if instruments[code[start]] in traded]:
+        named = ", ".join(file.file for file in files)
+        raise WrongUse(f"there are bars of {twice[0]} in {named}, and trades of it too: give one of them at a time")
+    common = _common([step for step in lengths.values() if step], options, files[0].file)
     bars: dict[str, Bars] = {}
-    several = _held_twice([instruments[code[start]] for start in starts])
+    several = held_twice([*(instruments[code[start]] for start in starts), *traded])
     notes: list[str] = []
-    for start, end, step in zip(starts.tolist(), ends.tolist(), steps, strict=True):
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         instrument = instruments[int(code[start])]
-        length = common if options.timeframe is not None else step or common
+        length = lengths.get(int(code[start])) or common
         timeframe = _timeframe(length, files[0].file, instrument)
         name = str(instrument) if instrument.symbol in several else instrument.symbol
         bars[name] = _bars(instrument, timeframe, {key: column[start:end] for key, column in stack.columns.items()})
@@ -182,17 +252,45 @@ def _without_repeated_bars(stack: _Stack, rejects: Rejects) -> _Stack:
     for name in ("open", "high", "low", "close", "volume"):
         column = columns[name]
         same &= (column == column[first]) | (np.isnan(column) & np.isnan(column[first]))
-    stack.refuse(again & same, REPEATED, rejects)
+    rejects.duplicates += int(np.count_nonzero(again & same))
     stack.refuse(again & ~same, _OTHER_BAR, rejects)
     return stack.only(~again)
 
 
-def _step(time: Integers) -> int:
-    """Return the most common difference of times, 0 for fewer than two."""
-    if len(time) < 2:
-        return 0
-    steps, counts = np.unique(np.diff(time), return_counts=True)
-    return int(steps[np.argmax(counts)])
+def _lengths(stack: _Stack, instruments: Sequence[Instrument]) -> dict[int, int]:
+    """Return how long the bars of each instrument are, by code; 0 where one bar alone does not tell.
+
+    Raises:
+        WrongUse: two files have bars of different lengths of one instrument.
+    """
+    columns = stack.columns
+    order = np.lexsort((columns["time"], columns["file"], columns["code"]))
+    code, file, time = (columns[name][order] for name in ("code", "file", "time"))
+    starts = np.flatnonzero((np.diff(code, prepend=-1) != 0) | (np.diff(file, prepend=-1) != 0))
+    found: dict[int, list[tuple[int, int, str]]] = {}
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(code)], strict=True):
+        name = stack.files[file[start]].file
+        found.setdefault(int(code[start]), []).append((*_step(time[start:end]), name))
+    return {key: _one_length(steps, instruments[key]) for key, steps in found.items()}
+
+
+def _step(time: Integers) -> tuple[int, int]:
+    """Return the most common difference of times and how often it is there, 0 for fewer than two times."""
+    apart = np.diff(time)
+    steps, counts = np.unique(apart[apart > 0], return_counts=True)
+    return (int(steps[np.argmax(counts)]), int(counts.max())) if len(steps) else (0, 0)
+
+
+def _one_length(steps: Sequence[tuple[int, int, str]], instrument: Instrument) -> int:
+    """Return the one length of the bars of several files; a few bars apart may only have holes between them."""
+    length, _, named = max(steps, key=lambda each: each[1])
+    for step, often, name in steps:
+        if step and step != length and (often > 1 or step % length):
+            raise WrongUse(
+                f"{named} has bars of {instrument.symbol} that are {length // SECOND:,} s long, and {name} some of "
+                f"{step // SECOND:,} s: give one of them at a time"
+            )
+    return length
 
 
 def _common(steps: Sequence[int], options: UploadOptions, file: str) -> int:
@@ -212,11 +310,6 @@ def _timeframe(ms: int, file: str, instrument: Instrument) -> Timeframe:
     return Timeframe(ms)
 
 
-def _held_twice(instruments: Sequence[Instrument]) -> set[str]:
-    symbols = [instrument.symbol for instrument in instruments]
-    return {symbol for symbol in symbols if symbols.count(symbol) > 1} if len(set(symbols)) < len(symbols) else set()
-
-
 def _bars(instrument: Instrument, timeframe: Timeframe, columns: dict[str, NDArray[Any]]) -> Bars:
     columns["klines"] = columns["source"]
     columns["trades"] = np.maximum(columns["trades"], 0)
@@ -230,6 +323,8 @@ def _said(name: str, bars: Bars) -> str:
     steps = np.diff(bars.time)
     odd = int(np.count_nonzero(steps % bars.timeframe.ms))
     said = f"{name}: {len(bars):,} bars of {bars.timeframe}"
+    if shifted := off_grid(bars):
+        said += f", of which {shifted:,} do not begin at a whole {bars.timeframe} (left where they are)"
     if odd:
         return f"{said}, irregular: {odd:,} of {len(steps):,} steps are no multiple of it."
     missing = int(steps.sum() // bars.timeframe.ms) - len(steps)

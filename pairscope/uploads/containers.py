@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -9,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -113,8 +115,8 @@ class Member:
 
 
 @contextmanager
-def members_of(source: Source, name: str | None, limits: Limits) -> Iterator[list[Member]]:
-    """Give the files of a source: itself, what gzip holds, or each member of a zip archive.
+def members_of(source: Source, name: str | None, limits: Limits) -> Iterator[tuple[list[Member], list[str]]]:
+    """Give the files of a source: itself, what gzip holds, or each member of a zip archive; and what is no data there.
 
     Raises:
         WrongUse: there is no such file.
@@ -131,10 +133,10 @@ def members_of(source: Source, name: str | None, limits: Limits) -> Iterator[lis
             yield _zip_members(reopen, label, limits)
         elif magic[:2] == b"\x1f\x8b":
             inner = label.removesuffix(".gz")
-            yield [Member(inner, "gzip", lambda: Capped(_Gunzipping(reopen()), inner, limits.uncompressed_bytes))]
+            yield [Member(inner, "gzip", lambda: Capped(_Gunzipping(reopen()), inner, limits.uncompressed_bytes))], []
         else:
             path = Path(source) if isinstance(source, str | Path) else None
-            yield [Member(label, "", lambda: Capped(reopen(), label, limits.uncompressed_bytes), path)]
+            yield [Member(label, "", lambda: Capped(reopen(), label, limits.uncompressed_bytes), path)], []
 
 
 def _name_of(source: Source) -> str:
@@ -154,7 +156,7 @@ def _reopening(source: Source, limits: Limits) -> Iterator[Callable[[], BinaryIO
         path = Path(source)
         if not path.is_file():
             raise WrongUse(f"{path} is not a file" if path.exists() else f"there is no file {path}")
-        if path.suffix == ".db" and path.with_name(f"{path.name}.lock").exists():
+        if _is_open_store(path.resolve()):
             # Opening and closing it in the process that owns it would drop the locks which keep it whole.
             raise WrongUse(f"{path} is a store of Pairscope's: name it with --store, or replay it")
         _demand_size(path.stat().st_size, str(path), limits)
@@ -166,6 +168,16 @@ def _reopening(source: Source, limits: Limits) -> Iterator[Callable[[], BinaryIO
             capped = Capped(source, _name_of(source), limits.uncompressed_bytes)
             shutil.copyfileobj(capped, copy, 2**20)
             yield lambda: _rewound(copy)
+
+
+def _is_open_store(path: Path) -> bool:
+    """Return whether the lock of an owner lies beside a file; that of another program says something else."""
+    try:
+        with path.with_name(f"{path.name}.lock").open("rb") as lock:
+            told = json.loads(lock.read(4096))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and {"pid", "address", "token"} <= told.keys()
 
 
 def _demand_size(size: int, name: str, limits: Limits) -> None:
@@ -223,7 +235,15 @@ class _Gunzipping(gzip.GzipFile):
         self._below.close()
 
 
-def _zip_members(reopen: Callable[[], BinaryIO], label: str, limits: Limits) -> list[Member]:
+_NO_DATA = re.compile(
+    r"(?:readme|licen[cs]e|changelog|copying|notice)(?:[._-].*)?|\..*|thumbs\.db|"
+    r".*\.(?:md|rst|pdf|html?|url|checksum|md5|sha[0-9]*|sig|asc|png|jpe?g|ini|log)",
+    re.IGNORECASE,
+)
+"""Names of what lies beside data in archives."""
+
+
+def _zip_members(reopen: Callable[[], BinaryIO], label: str, limits: Limits) -> tuple[list[Member], list[str]]:
     try:
         with _opened(reopen) as stream:
             _demand_small_directory(stream, label)
@@ -232,6 +252,8 @@ def _zip_members(reopen: Callable[[], BinaryIO], label: str, limits: Limits) -> 
     except _DAMAGE as error:
         raise FileError(f"{label} is a damaged zip archive: {error}") from error
     entries = [entry for entry in entries if not entry.filename.startswith("__MACOSX/")]
+    others = [entry.filename for entry in entries if _NO_DATA.fullmatch(PurePath(entry.filename).name)]
+    entries = [entry for entry in entries if entry.filename not in others]
     if not entries:
         raise FileError(f"{label} is a zip archive without a file in it")
     if len(entries) > limits.members:
@@ -240,7 +262,7 @@ def _zip_members(reopen: Callable[[], BinaryIO], label: str, limits: Limits) -> 
         raise FileError(f"{label} is encrypted: unpack it first")
     if sum(entry.file_size for entry in entries) > limits.uncompressed_bytes:
         raise FileError(f"{label} unpacks to more than {limits.uncompressed_bytes:,} bytes: split it")
-    return [_zip_member(reopen, label, entry, limits) for entry in entries]
+    return [_zip_member(reopen, label, entry, limits) for entry in entries], [f"{label}/{name}" for name in others]
 
 
 def _demand_small_directory(stream: BinaryIO, label: str) -> None:

@@ -34,6 +34,7 @@ _ALIASES = {
     "gap": "gap",
     "forming": "forming",
     "close_time": "close_time",
+    "label": "label",
 }
 """By field, the names it may go by; of several in one table the first one here is taken."""
 
@@ -48,7 +49,7 @@ _UNNAMED = re.compile(r"(?:unnamed_\d+|index|index_level_0)?")
 _PRICES = ("open", "high", "low", "close")
 _TICKS = ("time", "price", "qty", "trade_id", "symbol", "venue", "side", "buyer_is_maker", "exec_type")
 _OTHERS_BARS = ("time", *_PRICES, "volume", "turnover", "buy_volume", "trades", "symbol", "venue")
-_BARS = (*_OTHERS_BARS, "source", "gap", "forming")
+_BARS = (*_OTHERS_BARS, "source", "gap", "forming", "label")
 NUMBERS = (*_PRICES, "price", "qty", "volume", "turnover", "buy_volume")
 """Fields that hold measures: their cells tell the decimal mark."""
 
@@ -117,8 +118,10 @@ def layout_of(names: Sequence[str], below: Sequence[str], file: str, options: Up
     if {"o", "h", "l", "c"} <= set(plain):
         plain = [_LETTERS.get(name, name) for name in plain]
     fields = {name: place for name in _ALIASES if (place := _place_of(name, plain)) is not None}
-    if "time" not in fields and below and _UNNAMED.fullmatch(plain[0]) and _DATED.fullmatch(below[0]):
-        fields["time"] = 0
+    if "time" not in fields and len(below) == len(plain):
+        unnamed = [place for place, name in enumerate(plain) if _UNNAMED.fullmatch(name) and not (place and not name)]
+        if dated := [place for place in unnamed if _DATED.fullmatch(below[place])]:
+            fields["time"] = dated[0]
     if "time" not in fields or len(names) < 2:
         return None
     fields, clock = _with_clock(fields, plain, below)
@@ -151,14 +154,18 @@ def _known(
 ) -> Layout | None:
     kind = options.kind
     prices = [name for name in _PRICES if name in fields]
+    priced = ""
+    if kind != "wide_closes" and prices == ["open", "high", "low"] and "price" in fields:
+        priced = f"Beside open, high and low the column {names[fields['price']]!r} is taken for the close."
+        fields, prices = fields | {"close": fields["price"]}, [*_PRICES]
     if kind != "wide_closes" and (prices == ["close"] or len(prices) == 4):
         ours = "label" in plain and {"source", "gap", "forming"} <= fields.keys()
         made = _chosen(fields, _BARS if ours else _OTHERS_BARS)
         bars: Kind = "ohlc_long" if "symbol" in fields else "ohlc_single"
         if len(prices) == 4 and "close_time" in fields and "symbol" not in fields:
             bars = "klines"
-        notes = () if len(prices) == 4 else ("Only closes are given: open, high and low are the close.",)
-        return Layout(bars, names, made, clock=clock, notes=notes)
+        note = priced if len(prices) == 4 else "Only closes are given: open, high and low are the close."
+        return Layout(bars, names, made, clock=clock, notes=(note,) if note else ())
     if kind != "wide_closes" and "price" in fields and "qty" in fields:
         ticks: Kind = "ticks"
         if "buyer_is_maker" in fields and "trade_id" in fields:
@@ -250,30 +257,60 @@ def _cell_shape(cell: str) -> str:
 # ---- symbols
 
 _QUOTES = {"USD", "USDT", "USDC", "EUR", "GBP", "BTC", "ETH", "BUSD", "FDUSD", "JPY", "TRY", "AUD", "CAD", "CHF", "XBT"}
+_MARKETS = {
+    "spot": "spot", "usdm": "um", "um": "um", "coinm": "cm", "cm": "cm", "future": "futures", "futures": "futures",
+    "perp": "perp", "perpetual": "perp", "swap": "perp",
+}  # fmt: skip
+_VENUES = "binance|coinbase|kraken|bybit|okx|bitstamp|bitfinex|gemini|deribit|kucoin"
 _NOT_SYMBOLS = re.compile(
-    r"[0-9]+|[0-9]+(?:ms|s|sec|m|min|h|hr|d|w|mo)|[0-9]{4}.*|spot|usdm|coinm|um|cm|futures?|perp|perpetual|swap|trades?|"
+    rf"[0-9]+(?:ms|s|sec|m|min|h|hr|d|w|mo)|{_VENUES}|{'|'.join(_MARKETS)}|trades?|"
     r"agg|aggtrades?|klines?|candles?|bars?|ohlcv?|ticks?|prices?|closes?|daily|hourly|minutely|minute|second|hour|day|"
-    r"data|export|history|historical|hist|binance|coinbase|kraken|bybit|okx|bitstamp|bitfinex|gemini|lean|part|sample|"
+    r"data|export|history|historical|hist|lean|part|sample|"
     r"dump|csv|json|upload|file|the|raw|all|new|copy|final|test|table|out|output|input|market|x|y"
 )
+_ENDINGS = re.compile(
+    r"(?:\.(?:csv|txt|tsv|json|ndjson|jsonl|parquet|pq|zip|gz|db|sqlite3?))+$| ?\([0-9]+\)(?=\.|$)", re.IGNORECASE
+)
+_DAY_OF_NAME = re.compile(
+    r"(?<![0-9A-Za-z])(?:19|20)[0-9]{2}(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[-_T ](?:[01][0-9]|2[0-3])(?:[-_.:][0-5][0-9]){0,2}Z?)?)?)?(?![0-9A-Za-z])"
+)
+"""A year, month, day, or hour of a day."""
+_CONTRACT = r"(?P<end>[-_](?:perp(?:etual)?|swap|[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])))"
+"""What makes another instrument of a symbol that it follows: a contract without an end, or its day of delivery."""
+_SYMBOL_AND_CONTRACT = re.compile(rf"(?<![0-9A-Za-z])(?P<begin>[0-9A-Za-z]+){_CONTRACT}(?![0-9A-Za-z])", re.IGNORECASE)
 
 
 def symbol_of(file: str) -> str | None:
-    """Return the one symbol that a file's name tells, None where it tells none or could tell several."""
-    stem: str = re.sub(
-        r"(?:\.(?:csv|txt|tsv|json|ndjson|jsonl|parquet|pq|zip|gz|db|sqlite3?))+$",
-        "",
-        PurePath(file).name,
-        flags=re.IGNORECASE,
-    )
-    words: list[str] = re.findall(r"[A-Za-z0-9]+", stem)
-    left = [place for place, word in enumerate(words) if not _NOT_SYMBOLS.fullmatch(word.lower())]
-    if len(left) == 2 and left[1] == left[0] + 1 and words[left[1]].upper() in _QUOTES:
-        found = re.search(rf"{words[left[0]]}[-_]{words[left[1]]}", stem)
-        return str(found.group()).upper() if found else None
-    if len(left) != 1 or not re.search("[A-Za-z]", words[left[0]]) or len(words[left[0]]) > 20:
+    """Return the one symbol that a file's name tells, None where it tells none or could tell several.
+
+    What follows it as the name of a contract (``BTCUSDT_PERP``, ``BTCUSDT_240329``) is a part of it.
+    """
+    stem = _ENDINGS.sub("", _ENDINGS.sub("", PurePath(file).name))
+    contract = next((found for found in _SYMBOL_AND_CONTRACT.finditer(stem) if _is_symbol(found["begin"])), None)
+    if contract:
+        stem = f"{stem[: contract.end('begin')]} {stem[contract.end() :]}"
+    stem = _DAY_OF_NAME.sub(" ", stem)
+    words: list[str] = re.findall(r"[^\W_]+", stem)
+    left = [word for word in words if not _NOT_SYMBOLS.fullmatch(word.lower())]
+    ending = contract["end"].upper() if contract else ""
+    if len(left) == 2 and left[1].upper() in _QUOTES:
+        found = re.search(rf"(?<![^\W_]){left[0]}[-_]{left[1]}(?![^\W_])", stem)
+        return f"{found.group().upper()}{ending}" if found else None
+    if len(left) != 1 or not re.search("[A-Za-z]", left[0]) or not left[0].isascii() or len(left[0]) > 20:
         return None
-    return words[left[0]].upper()
+    return f"{left[0].upper()}{ending}"
+
+
+def _is_symbol(word: str) -> bool:
+    return bool(re.search("[A-Za-z]", word)) and not _NOT_SYMBOLS.fullmatch(word.lower())
+
+
+def markets_of(file: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the kinds of market and the venues that the names of a file and its folders speak of."""
+    words = [word.lower() for word in re.findall(r"[0-9A-Za-z]+", file)]
+    kinds = frozenset(_MARKETS[word] for word in words if word in _MARKETS)
+    return kinds, frozenset(word for word in words if word in _VENUES.split("|"))
 
 
 def symbol_spelled(symbol: str) -> str:

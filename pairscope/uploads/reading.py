@@ -1,17 +1,26 @@
 """Reading any upload: what it is, what its marks mean, then its rows. Ambiguous is asked for, never guessed."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from market import Tick, WrongUse
-from pairscope.uploads.assembling import REPEATED, bars_of, ticks_of
+from pairscope.uploads.assembling import bars_of, ticks_of
 from pairscope.uploads.containers import Member, members_of
-from pairscope.uploads.headers import Layout, demand_kind, layout_of, shape_of, symbol_of, symbol_spelled
+from pairscope.uploads.headers import (
+    Layout,
+    demand_kind,
+    layout_of,
+    markets_of,
+    shape_of,
+    symbol_of,
+    symbol_spelled,
+)
 from pairscope.uploads.lines import encoding_of, read_lines
 from pairscope.uploads.numerals import DecimalFacts, NumberFacts
 from pairscope.uploads.records import RecordTable, database_table, json_table, parquet_table
@@ -26,6 +35,7 @@ from pairscope.uploads.upload import (
     Decimal,
     FileError,
     FileReading,
+    NoTable,
     Rejected,
     Rejects,
     Settled,
@@ -48,16 +58,28 @@ def read_sources(sources: Sequence[Source], name: str | None, settled: Settled) 
     rejects, instruments = Rejects(settled.limits.kept_rejects), Instruments(settled.limits.symbols)
     readings: list[FileReading] = []
     gathered: list[Gathered] = []
+    sources, notes = _once(sources)
     with ExitStack() as stack:
         for source in sources:
-            for member in stack.enter_context(members_of(source, name, settled.limits)):
-                reader = _MemberReader(member, settled, rejects, instruments)
-                reading, rows = reader.read()
+            members, skipped = stack.enter_context(members_of(source, name, settled.limits))
+            notes += [f"{other} was skipped: its name says that it is no data." for other in skipped]
+            for member in members:
+                try:
+                    reading, rows = _MemberReader(member, settled, rejects, instruments).read()
+                except NoTable:
+                    if len(members) < 2 or not member.name.lower().endswith(".txt"):
+                        raise
+                    notes.append(f"{member.name} was skipped: it is no table.")
+                    continue
                 readings.append(reading)
                 gathered.append(rows)
+    if not readings:
+        raise FileError(f"there is no data in it: {' '.join(notes)}")
+    _demand_one_market(readings, settled)
     known = list(instruments.codes)
-    ticks, told = ticks_of(gathered, known, rejects)
-    bars, told_of_bars = bars_of(gathered, known, settled.options, rejects)
+    ticks, told, made = ticks_of(gathered, known, rejects)
+    traded = ticks.held if ticks is not None else []
+    bars, told_of_bars = bars_of(gathered, known, settled.options, rejects, traded)
     order = {reading.file: place for place, reading in enumerate(readings)}
     return Upload(
         files=tuple(readings),
@@ -67,10 +89,40 @@ def read_sources(sources: Sequence[Source], name: str | None, settled: Settled) 
         rejected_counts=dict(rejects.counts),
         rows=sum(reading.rows for reading in readings),
         out_of_order=sum(rows.out_of_order for rows in gathered),
-        duplicates=rejects.counts[REPEATED],
+        duplicates=rejects.duplicates,
         mostly_rejected=any(rows.mostly_rejected for rows in gathered),
-        notes=(*told, *told_of_bars),
+        notes=(*notes, *told, *told_of_bars),
+        labels={known[code]: label for rows in gathered for code, label in sorted(rows.labels.items())},
+        made_ids=tuple(made),
     )
+
+
+def _once(sources: Iterable[Source]) -> tuple[list[Source], list[str]]:
+    """Leave out the files that were named before, by whatever path."""
+    left: list[Source] = []
+    seen: set[Path] = set()
+    notes: list[str] = []
+    for source in sources:
+        path = Path(source).resolve() if isinstance(source, str | Path) else None
+        if path in seen:
+            notes.append(f"{path} was given twice and is read once.")
+            continue
+        left.append(source)
+        seen |= {path} if path else set()
+    return left, notes
+
+
+def _demand_one_market(readings: Sequence[FileReading], settled: Settled) -> None:
+    """Refuse files whose names tell one symbol and two markets or venues, as of spot and of a perpetual."""
+    if settled.options.symbol:
+        return
+    first: dict[str, FileReading] = {}
+    for reading in readings:
+        before = first.setdefault(reading.symbol, reading) if reading.symbol else reading
+        for here, there in zip(markets_of(reading.file), markets_of(before.file), strict=True):
+            if here and there and not here & there:
+                why = f"and {before.file} tell the symbol {reading.symbol} by their names, and two markets"
+                raise AmbiguousFile(reading.file, why, "symbol")
 
 
 class _MemberReader:
@@ -112,7 +164,7 @@ class _MemberReader:
             if len(found) >= _HEAD_LINES:
                 break
         if not found:
-            raise FileError(f"{self._file} holds no line of text; {_FORMATS}")
+            raise NoTable(f"{self._file} holds no line of text; {_FORMATS}")
         return found
 
     def _settled_encoding(self, encoding: str) -> str:
@@ -152,7 +204,7 @@ class _MemberReader:
                 passed = [f"Line {number} was passed over: it is no header." for number, _ in numbered[:place]]
                 return mark, layout, number if layout.headed else number - 1, passed
         begin = (numbered[0][1] if numbered else "blanks")[:60].encode(errors="replace").decode()
-        raise FileError(f"{self._file} begins with {begin!r}, which names no columns that are known; {_FORMATS}")
+        raise NoTable(f"{self._file} begins with {begin!r}, which names no columns that are known; {_FORMATS}")
 
     def _numbered_head(self, encoding: str) -> list[tuple[int, str]]:
         for lines in read_lines(self._member, encoding, self._settled.limits, Rejects(0)):
@@ -209,15 +261,17 @@ class _MemberReader:
         demand_kind(layout.kind, self._options)
         symbol = self._symbol(layout)
         decimal, times = self._survey(table, layout)
-        reader = RowReader(
-            self._file, table, layout, self._settled, decimal, times, self._instruments, symbol, self._rejects
-        )
+        settled, notes = self._of_its_venue(layout)
+        reader = RowReader(self._file, table, layout, settled, decimal, times, self._instruments, symbol, self._rejects)
         rows = reader.gather()
         named = {name: layout.names[place] for name, place in layout.fields.items()}
         named |= {symbol: layout.names[place] for place, symbol in layout.symbols.items()}
         unused = [name for place, name in enumerate(layout.names) if place not in layout.wanted and name]
-        notes = list(layout.notes)
-        if symbol is not None and "symbol" not in layout.fields and not self._options.symbol:
+        notes[:0] = layout.notes
+        if rows.forming:
+            notes.append(f"{rows.forming:,} bars that were not over yet (forming) were left out.")
+        of_name = symbol is not None and not self._options.symbol
+        if of_name:
             notes.append(f"The symbol {symbol} is of the file's name.")
         if rows.blank_cells:
             notes.append(f"{rows.blank_cells:,} cells are blank: no bar of that symbol then.")
@@ -236,8 +290,17 @@ class _MemberReader:
             times=times.sentence(),
             zone=times.zone_sentence(),
             notes=tuple(notes),
+            symbol=symbol if of_name and symbol else "",
         )
         return reading, rows
+
+    def _of_its_venue(self, layout: Layout) -> tuple[Settled, list[str]]:
+        """Return what to go by, for Binance's dumps of single trades: their ids are not those of its stream."""
+        venue = self._options.venue
+        if layout.kind != "trades" or venue not in ("binance-spot", "binance-futures"):
+            return self._settled, []
+        note = f"Its ids are of single trades and not of {venue}, whose trades are aggregates: it is of {venue}-raw."
+        return replace(self._settled, options=replace(self._options, venue=f"{venue}-raw")), [note]
 
     def _symbol(self, layout: Layout) -> str | None:
         """Return the symbol of rows that name none."""
@@ -261,7 +324,7 @@ class _MemberReader:
             if not options.dates:
                 times.look(block.cells[place])
         decimal: Decimal = "." if table.exact else options.decimal or decimals.settle(self._file)
-        return decimal, TimeReader(options, options.dates or times.settle(self._file))
+        return decimal, TimeReader(options, options.dates or times.settle(self._file), exact=table.exact)
 
     # ---- frames
 

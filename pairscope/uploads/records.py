@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from pairscope.uploads.containers import Member
-from pairscope.uploads.lines import read_lines, undecoded
+from pairscope.uploads.lines import named_twice, read_lines, undecoded
 from pairscope.uploads.tables import Block
 from pairscope.uploads.upload import Database, FileError, Limits, Rejected, Rejects
 
@@ -31,6 +31,7 @@ class RecordTable:
     names: tuple[str, ...]
     records: Callable[[Rejects], Iterator[tuple[int, Record]]]
     exact: bool = True
+    label: str = ""
 
     def blocks(self, wanted: Sequence[int], rejects: Rejects) -> Iterator[Block]:
         rows = self.records(rejects)
@@ -96,7 +97,10 @@ def _line_records(
     for lines in read_lines(member, encoding, limits, rejects):
         for number, text in enumerate(lines.texts, lines.first):
             if (record := _object_of(text.strip())) is not None:
-                yield number, record
+                if _TWICE in record:
+                    rejects.add(Rejected(member.name, number, "", "", _NAMED_TWICE))
+                else:
+                    yield number, record
             elif text.strip() not in _BRACKETS:
                 shown = text[:40].encode(errors="replace").decode()
                 rejects.add(Rejected(member.name, number, "", shown, "not one JSON object"))
@@ -109,22 +113,30 @@ def _object_of(text: str) -> dict[str, Any] | None:
         record = orjson.loads(text.removesuffix(","))
     except orjson.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    return {_TWICE: None} if named_twice(text.removesuffix(","), len(record)) else record
+
+
+_TWICE = "\0twice"
+_NAMED_TWICE = "a name comes twice in it"
+
+
+def _document(member: Member, limits: Limits) -> bytes:
+    with member.open() as stream:
+        content, more = stream.read(limits.document_bytes), stream.read(1)
+    if more:
+        raise FileError(
+            f"{member.name} is one JSON document of more than {limits.document_bytes:,} bytes: "
+            "write one object a line, and no size is too large"
+        )
+    return content.removeprefix(b"\xef\xbb\xbf")
 
 
 def _document_table(member: Member, limits: Limits) -> RecordTable:
-    with member.open() as stream:
-        parts, size = [], 0
-        while chunk := stream.read(2**20):
-            parts.append(chunk)
-            size += len(chunk)
-            if size > limits.document_bytes:
-                raise FileError(
-                    f"{member.name} is one JSON document of more than {limits.document_bytes:,} bytes: "
-                    "write one object a line, and no size is too large"
-                )
+    content = _document(member, limits)
     try:
-        document = orjson.loads(b"".join(parts).removeprefix(b"\xef\xbb\xbf"))
+        document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise FileError(f"{member.name} begins like JSON and is none: {error}") from error
     if not isinstance(document, list) or not document:
@@ -134,6 +146,8 @@ def _document_table(member: Member, limits: Limits) -> RecordTable:
         raise FileError(f"{member.name} is a JSON array of {kind.__name__}, not of rows")
     width = len(document[0])
     names = dict.fromkeys(name for row in document if type(row) is dict for name in row)
+    named = sum(len(row) for row in document if type(row) is dict)
+    twice = frozenset(named_twice(content.decode(errors="replace"), named))
     if max(width, len(names)) > limits.columns:
         raise FileError(f"{member.name} has rows of more than {limits.columns:,} columns")
 
@@ -141,6 +155,8 @@ def _document_table(member: Member, limits: Limits) -> RecordTable:
         for number, row in enumerate(document, 1):
             if type(row) is not kind or (kind is list and len(row) != width):
                 rejects.add(Rejected(member.name, number, "", "", "not a row like the first one"))
+            elif number - 1 in twice:
+                rejects.add(Rejected(member.name, number, "", "", _NAMED_TWICE))
             else:
                 yield number, row
 
@@ -169,6 +185,7 @@ class ParquetTable:
     source: Any
     name: str
     names: tuple[str, ...]
+    label: str
     exact: bool = True
 
     def blocks(self, wanted: Sequence[int], rejects: Rejects) -> Iterator[Block]:
@@ -208,7 +225,8 @@ def parquet_table(path: Any, name: str, limits: Limits) -> ParquetTable:
         raise FileError(f"{name} has two columns of one name: rename one")
     # Texts stay coded: a long one that is repeated in every row is kept once.
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    return ParquetTable(lambda: parquet.ParquetFile(path, read_dictionary=texts), name, tuple(schema.names))
+    label = (schema.metadata or {}).get(b"label", b"").decode(errors="replace")
+    return ParquetTable(lambda: parquet.ParquetFile(path, read_dictionary=texts), name, tuple(schema.names), label)
 
 
 def _cells(column: Any) -> Any:

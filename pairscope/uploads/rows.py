@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from market import DAY, EARLIEST_MS, IMPORTED, MAX_ID, Instrument, Integers
+from market import DAY, EARLIEST_MS, IMPORTED, MAX_ID, Instrument, Integers, Label
 from pairscope.uploads.headers import Layout, symbol_spelled
 from pairscope.uploads.numerals import read_numbers, refuse_no_numbers
 from pairscope.uploads.tables import Block, Checks, Table
@@ -19,6 +19,9 @@ from pairscope.uploads.upload import Decimal, FileError, Rejected, Rejects, Sett
 
 _OPTIONAL_NUMBERS = ("turnover", "buy_volume")
 _ESCAPED = re.compile(r"''*[=+\-@\t\0]")
+_NESTED = re.compile(r"\((?:dict|list|bytes|(?:large_)?binary|(?:fixed_size|large_)?(?:list|struct|map).*)\)")
+"""What stands in the cell of a value that is no text and no number."""
+_LABELS: tuple[Label, ...] = ("LIVE", "FILE", "REPLAY", "SIMULATED")
 _SPACE = pa.scalar(" ", pa.large_string())
 _SIDE_CODES = {"": 0, "buy": 1, "b": 1, "sell": 2, "s": 2}
 _MAKER_CODES = {"": 0, "true": 2, "false": 1, "1": 2, "0": 1}
@@ -56,6 +59,10 @@ class Gathered:
     blank_cells: int = 0
     out_of_order: int = 0
     mostly_rejected: bool = False
+    forming: int = 0
+    """Bars that were left out, because they were not over when they were written."""
+    labels: dict[int, Label] = field(default_factory=dict)
+    """By instrument, what its rows say that they are, where that is not LIVE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,8 @@ class RowReader:
         own_ids = "venue" in self.layout.fields or self.settled.options.venue is not None
         good, refused = len(merged.get("time", ())), self.rejects.counts.total() - before
         rows = seen if self.layout.symbols else good + refused
-        return _put_in_order(Gathered(self.file, merged, own_ids, rows, blank, mostly_rejected=refused > good))
+        found = Gathered(self.file, merged, own_ids, rows, blank, mostly_rejected=refused > good)
+        return _put_in_order(_without_forming(_labelled(found, self.table)))
 
     def _rows(self, block: Block) -> dict[str, NDArray[Any]]:
         checks = Checks(block, self.layout.names, self.file)
@@ -175,6 +183,7 @@ class RowReader:
         venues = _coded(checks, fields.get("venue"), options.venue or IMPORTED)
         pairs, place = np.unique(venues.of_row * len(symbols.texts) + symbols.of_row, return_inverse=True)
         codes = np.zeros(len(pairs), np.int64)
+        wrong: dict[tuple[str, str], NDArray[np.bool_]] = {}
         for number, pair in enumerate(pairs.tolist()):
             venue, symbol = venues.texts[pair // len(symbols.texts)], symbols.texts[pair % len(symbols.texts)]
             if not self.table.exact:
@@ -182,10 +191,14 @@ class RowReader:
             venue, symbol = venue or options.venue or IMPORTED, symbol or self.symbol or ""
             # What names a venue spells its symbols as the venue does.
             symbol = symbol if "venue" in fields else symbol_spelled(symbol)
-            if wrong := self._wrong_name(venue, symbol):
-                checks.refuse(place == number, fields.get(wrong[0], -1), wrong[1])
+            if options.venue == IMPORTED and venue != "simulated":
+                venue = IMPORTED  # said to be of no venue
+            if broken := self._wrong_name(venue, symbol):
+                wrong.setdefault(broken, np.zeros(len(pairs), np.bool_))[number] = True
             else:
                 codes[number] = self.instruments.code(venue, symbol)
+        for (name, rule), which in wrong.items():
+            checks.refuse(which[place], fields.get(name, -1), rule)
         return codes[place]
 
     def _wrong_name(self, venue: str, symbol: str) -> tuple[str, str] | None:
@@ -193,7 +206,8 @@ class RowReader:
         for field_name, name in (("symbol", symbol), ("venue", venue)):
             if not name:
                 return field_name, "blank"
-            if len(name) > 64 or not name.isprintable() or name.isspace():
+            nested = self.table.exact and _NESTED.fullmatch(name.lower())
+            if nested or len(name) > 64 or not name.isprintable() or name.isspace():
                 return field_name, "not a name"
         if options.symbol and symbol.upper() != options.symbol.upper():
             return "symbol", "another symbol than was said"
@@ -234,7 +248,7 @@ _Reader = Callable[[RowReader, Checks, str, int], NDArray[Any]]
 _READERS: Mapping[str, _Reader] = {
     **dict.fromkeys(("open", "high", "low", "close", "price", "qty", "volume", *_OPTIONAL_NUMBERS), RowReader._measure),
     **dict.fromkeys(("trade_id", "trades"), RowReader._count),
-    **dict.fromkeys(("side", "buyer_is_maker", "exec_type", "source", "gap", "forming"), RowReader._word),
+    **dict.fromkeys(("side", "buyer_is_maker", "exec_type", "source", "gap", "forming", "label"), RowReader._word),
 }
 _WORDS: Mapping[str, tuple[Mapping[str, int], str]] = {
     "side": (_SIDE_CODES, "neither buy nor sell"),
@@ -243,6 +257,7 @@ _WORDS: Mapping[str, tuple[Mapping[str, int], str]] = {
     "source": ({"klines": 1, "trades": 0}, "neither klines nor trades"),
     "gap": (_TRUTH_CODES, "neither true nor false"),
     "forming": (_TRUTH_CODES, "neither true nor false"),
+    "label": ({"": 0, **{label.lower(): code for code, label in enumerate(_LABELS)}}, "not a label"),
 }
 
 
@@ -264,6 +279,25 @@ def _coded(checks: Checks, place: int | None, default: str) -> _Coded:
 def _unescaped(text: str) -> str:
     """Take away the apostrophe that our exports put before what a spreadsheet would take for a formula."""
     return text[1:] if _ESCAPED.match(text) else text
+
+
+def _labelled(gathered: Gathered, table: Table) -> Gathered:
+    """Take what rows or file say of where they come from; the strongest word counts for an instrument."""
+    told = gathered.columns.pop("label", None)
+    codes = gathered.columns.get("code", np.empty(0, np.int64))
+    whole = _LABELS.index(table.label) if table.label in _LABELS else 0
+    for number in range(2, len(_LABELS)):
+        some = codes if whole == number else codes[told == number] if told is not None else codes[:0]
+        gathered.labels |= dict.fromkeys(np.unique(some).tolist(), _LABELS[number])
+    return gathered
+
+
+def _without_forming(gathered: Gathered) -> Gathered:
+    forming = gathered.columns.get("forming")
+    if forming is not None and forming.any():
+        gathered.forming = int(np.count_nonzero(forming))
+        gathered.columns = {name: column[forming == 0] for name, column in gathered.columns.items()}
+    return gathered
 
 
 def _put_in_order(gathered: Gathered) -> Gathered:

@@ -24,6 +24,7 @@ import orjson
 
 from market import IMPORTED, Side, Tick, WrongUse, flaw
 from pairscope.uploads.ids import BadRow, Ids, shown
+from pairscope.uploads.lines import named_twice
 from pairscope.uploads.upload import LATEST_MS, MAX_LINE, FileError
 
 
@@ -274,7 +275,7 @@ def _object_of(line: bytes) -> _Row | None:
         record = orjson.loads(line.removesuffix(b","))
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or named_twice(line.removesuffix(b",").decode(), len(record)):
         return None
     named = ((_FIELD_OF.get(key.lower()), value) for key, value in reversed(record.items()))  # the first one stays
     return {name: value for name, value in named if name and value is not None}

@@ -35,12 +35,17 @@ class Block:
 
 
 class Table(Protocol):
-    """Rows that can be read as often as needed. `exact` says that a machine wrote its numbers, with a point."""
+    """Rows that can be read as often as needed.
+
+    `exact` says that a machine wrote its numbers, with a point; `label` is what it says of where all come from.
+    """
 
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
     def exact(self) -> bool: ...
+    @property
+    def label(self) -> str: ...
     def blocks(self, wanted: Sequence[int], rejects: Rejects) -> Iterator[Block]: ...
 
 
@@ -55,6 +60,7 @@ class TextTable:
     after: int
     limits: Limits
     exact: bool = False
+    label: str = ""
 
     def blocks(self, wanted: Sequence[int], rejects: Rejects) -> Iterator[Block]:
         for lines in read_lines(self.member, self.encoding, self.limits, rejects):

@@ -86,8 +86,10 @@ RULES = (
     "a local time that does not exist (the clock was set forward)",
     "a time before 1990",
     "not in the unit that was said",
+    "a time in scientific notation that has lost its last digits",
 )
-_NO_TIME, _NO_DATE, _TWICE, _SKIPPED, _EARLY, _OTHER_UNIT = range(1, 7)
+_NO_TIME, _NO_DATE, _TWICE, _SKIPPED, _EARLY, _OTHER_UNIT, _SHORTENED = range(1, 8)
+_FINER_THAN_MS = {"us": 3, "ns": 6}
 
 
 @dataclass(slots=True)
@@ -101,6 +103,8 @@ class TimeReader:
 
     options: UploadOptions
     dates: Dates
+    exact: bool = False
+    """A machine wrote the times: what digits a number has are all it has."""
 
     def __post_init__(self) -> None:
         self.forms: dict[str, int] = {}
@@ -144,10 +148,13 @@ class TimeReader:
 
     def _broken(self, cells: Any, pattern: str, times: Times, rows: Integers) -> None:
         values = pc.cast(pc.replace_substring(cells, ",", "."), pa.float64()).to_numpy(zero_copy_only=False)
+        reach = None if self.exact else _reach(cells)
         for unit, per_s in _UNITS_PER_S.items():
             inside = (values >= EARLIEST_MS * per_s / 1000) & (values < LATEST_MS * per_s / 1000)
             # To the microsecond first: 0.799 s is 799 ms, not 798.
             self._put(times, rows[inside], np.rint(values[inside] / per_s * 1e6).astype(np.int64) // 1000, unit)
+            if reach is not None:  # as a spreadsheet writes 1.70407E+12 in every row
+                times.rule[rows[inside & (reach > _FINER_THAN_MS.get(unit, 0))]] = _SHORTENED
         self._refuse_early(times, rows, values < EARLIEST_MS / 1000)
 
     def _put(self, times: Times, rows: Integers, ms: Integers, unit: str) -> None:
@@ -226,6 +233,16 @@ def _offset_ms(local: datetime) -> int:
     offset = local.utcoffset()
     assert offset is not None
     return offset // timedelta(milliseconds=1)
+
+
+def _reach(cells: Any) -> Integers:
+    """Return the power of ten that the last digit stands for, 0 for numbers that are written out."""
+    parts = pc.extract_regex(cells, r"^[0-9](?:\.(?P<d>[0-9]+))?[eE]\+?(?P<e>[0-9]{1,2})$")
+    parts = pc.if_else(pc.is_valid(parts), parts, pa.scalar({"d": "", "e": "0"}, parts.type))
+    exponents = pc.cast(parts.field("e"), pa.int64()).to_numpy(zero_copy_only=False)
+    digits = pc.binary_length(parts.field("d")).to_numpy(zero_copy_only=False)
+    reach: Integers = exponents - digits
+    return reach
 
 
 def _numbers_of(parts: Any, names: Any) -> list[Integers]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +17,7 @@ from market import (
     Floats,
     Instrument,
     Integers,
+    Label,
     PairscopeError,
     Side,
     Tick,
@@ -46,6 +48,10 @@ ENCODINGS = ("utf-8", "utf-16", "latin-1")
 
 class FileError(PairscopeError):
     """The file holds nothing that can be read, or cannot be written."""
+
+
+class NoTable(FileError):
+    """Text of which nothing tells that it is a table."""
 
 
 class AmbiguousFile(WrongUse):
@@ -162,6 +168,8 @@ class Rejects:
         self._keep = keep
         self.first: list[Rejected] = []
         self.counts: Counter[str] = Counter()
+        self.duplicates = 0
+        """Rows that repeat another one: left out too, but nothing is wrong with them."""
 
     @property
     def room(self) -> int:
@@ -202,6 +210,8 @@ class FileReading:
     times: str
     zone: str
     notes: tuple[str, ...] = ()
+    symbol: str = ""
+    """The symbol, if the file's name told it."""
 
     def sentences(self) -> list[str]:
         """Say it to the person who uploaded it."""
@@ -253,6 +263,11 @@ class TickColumns:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @cached_property
+    def held(self) -> list[Instrument]:
+        """The instruments that there are trades of."""
+        return [self.instruments[code] for code in np.unique(self.code).tolist()]
 
     def __getitem__(self, rows: Any) -> "TickColumns":
         return TickColumns(self.instruments, *(column[rows] for column in self.columns().values()))
@@ -308,13 +323,22 @@ class TickColumns:
         )
 
 
+class MadeId(NamedTuple):
+    """A trade whose file gives it no id, though it names a venue whose trades have some."""
+
+    file: str
+    line: int
+    instrument: Instrument
+
+
 @dataclass(frozen=True, eq=False)
 class Upload:
     """All that was read.
 
     `bars` is by symbol, or by ``venue:symbol`` where two venues hold one symbol. `rows` counts the rows that were
     looked at, `out_of_order` those that were sorted, `duplicates` those that repeat an earlier one to the digit.
-    `mostly_rejected` says that more than half of a file was: it is hardly what it was taken for.
+    `mostly_rejected` says that more than half of a file was: it is hardly what it was taken for. `labels` has what
+    files say of themselves that is not LIVE; `made_ids` the first trade without an id of each venue that has ids.
     """
 
     files: tuple[FileReading, ...]
@@ -327,6 +351,8 @@ class Upload:
     duplicates: int
     mostly_rejected: bool
     notes: tuple[str, ...] = field(default=())
+    labels: Mapping[Instrument, Label] = field(default_factory=dict)
+    made_ids: tuple[MadeId, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -337,35 +363,74 @@ class Upload:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols that were found, as in `bars`, and those of the trades."""
-        traded = [instrument.symbol for instrument in self.ticks.instruments] if self.ticks is not None else []
-        return tuple(dict.fromkeys([*self.bars, *traded]))
+        traded = self.instruments[len(self.bars) :]
+        several = held_twice(self.instruments)
+        return (*self.bars, *(str(each) if each.symbol in several else each.symbol for each in traded))
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """What there are bars of, then what there are trades of."""
+        traded = self.ticks.held if self.ticks is not None else []
+        return (*(bars.instrument for bars in self.bars.values()), *traded)
+
+    @property
+    def nothing(self) -> str:
+        """Why there is neither a bar nor a trade in it, empty where there is one."""
+        if self.instruments:
+            return ""
+        refused = sum(self.rejected_counts.values())
+        if not refused:
+            return f"{', '.join(reading.file for reading in self.files)} holds no row"
+        often = max(self.rejected_counts, key=lambda rule: self.rejected_counts[rule])
+        return f"{refused:,} of {max(self.rows, refused):,} rows rejected: {often}"
 
     def find(self, symbol: str) -> str:
-        """Return a symbol as it is spelled in here, whatever the letter case asked for.
+        """Return a symbol as it is spelled in here, whatever the letter case asked for, also as ``venue:symbol``.
 
         Raises:
             UnknownName: it is not in the files.
+            WrongUse: several venues have it.
         """
-        folded = {name.upper(): name for name in self.symbols}
-        found = symbol if symbol in self.symbols else folded.get(symbol.upper())
-        if found is None:
+        return self._named(symbol)[0]
+
+    def _named(self, symbol: str) -> tuple[str, Instrument]:
+        named = list(zip(self.symbols, self.instruments, strict=True))
+        exact = [(name, each) for name, each in named if symbol in (name, each.symbol, str(each))]
+        asked = symbol.upper()
+        found = exact or [(name, each) for name, each in named if asked in (each.symbol.upper(), str(each).upper())]
+        if not found:
             raise UnknownName("symbol", symbol, self.symbols)
-        return found
+        if len(found) > 1:
+            held = ", ".join(str(each) for _, each in found)
+            raise WrongUse(f"{symbol} is in the files more than once: {held}; name it as {found[0][1]}")
+        return found[0]
 
     def leg(self, symbol: str, timeframe: Timeframe | None = None) -> Bars:
         """Return the bars of a symbol, put together into longer ones or made of its trades (1m by default).
 
         Raises:
             UnknownName: it is not in the files.
-            WrongUse: its bars do not add up to that timeframe.
+            WrongUse: several venues have it, or its bars do not add up to that timeframe.
         """
-        name = self.find(symbol)
-        if name in self.bars:
-            bars = self.bars[name]
-            return bars if timeframe is None else coarsen(bars, timeframe)
-        assert self.ticks is not None
-        instrument = next(each for each in self.ticks.instruments if name in (each.symbol, str(each)))
-        return self.ticks.bars(instrument, timeframe or Timeframe(MINUTE))
+        name, instrument = self._named(symbol)
+        if name not in self.bars:
+            assert self.ticks is not None
+            return self.ticks.bars(instrument, timeframe or Timeframe(MINUTE))
+        bars = self.bars[name]
+        if timeframe in (None, bars.timeframe):
+            return bars
+        assert timeframe is not None
+        if odd := off_grid(bars):
+            raise WrongUse(
+                f"{odd:,} of {len(bars):,} bars of {name} do not begin at a whole {bars.timeframe}: they can be used "
+                f"as {bars.timeframe} bars, and not be put together into {timeframe} bars"
+            )
+        return coarsen(bars, timeframe)
+
+    def label(self, *instruments: Instrument) -> Label:
+        """Return where bars and trades come from, as far as their files say: FILE, unless SIMULATED or REPLAY."""
+        found = {self.labels.get(each, "SIMULATED" if each.venue == "simulated" else "FILE") for each in instruments}
+        return "SIMULATED" if "SIMULATED" in found else "REPLAY" if "REPLAY" in found else "FILE"
 
     @property
     def report(self) -> list[str]:
@@ -375,10 +440,23 @@ class Upload:
         told += self.notes
         if self.out_of_order:
             told.append(f"{self.out_of_order:,} rows were out of time order and were sorted.")
+        if self.duplicates:
+            told.append(f"{self.duplicates:,} rows repeat another row and were left out.")
         for rule, count in sorted(self.rejected_counts.items(), key=lambda item: -item[1]):
             told.append(f"Rejected: {count:,} × {rule}.")
         told += [f"{reject}." for reject in self.rejected[:10]]
         return told
+
+
+def held_twice(instruments: Sequence[Instrument]) -> set[str]:
+    """Return the symbols that more than one of the instruments has."""
+    counts = Counter(instrument.symbol for instrument in instruments)
+    return {symbol for symbol, count in counts.items() if count > 1}
+
+
+def off_grid(bars: Bars) -> int:
+    """Return how many bars do not begin at a multiple of their timeframe since 1970."""
+    return int(np.count_nonzero(bars.time % bars.timeframe.ms))
 
 
 _MOSTLY_REJECTED = "MORE THAN HALF OF THE ROWS WERE REJECTED: this is hardly the kind of file it was taken for."

@@ -157,8 +157,11 @@ def test_what_a_person_says_settles_every_ambiguity(trades: list[tuple[int, str,
     if dialect.time in ("m/d/y", "am pm"):
         said["dates"] = "month first"
     read = upload(written(trades, dialect), **said)
-    assert read.rejected == ()
-    assert read.rows == len(trades)
+    assert (read.rejected, read.rows) == ((), len(trades))
+    assert read.ticks is not None
+    scale = 10**dialect.places
+    expected = [(symbol, START + 1000 * at, price / scale, qty / scale) for at, symbol, price, qty in trades]
+    assert sorted((tick.symbol, tick.time_ms, tick.price, tick.qty) for tick in read.ticks) == sorted(expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -184,30 +187,39 @@ def test_closes_in_any_dialect_are_read_back_or_refused_by_name(closes: list[int
 
 
 @pytest.mark.parametrize(
-    ("prices", "ambiguous"),
+    ("prices", "found", "point", "comma"),
     [
-        ("1.234 2.345", True),
-        ("1,234 2,345", True),
-        ("1.234 1,234", True),
-        ("1.5 2,5", True),
-        ("1.234 0.5", False),
-        ("1.234 1234.567", False),
-        ("1.234 5000", False),
-        ("1,234 1,234.5", False),
-        ("1.234 1.234.567", False),
-        ("1.234,5 7", False),
-        ("12 15", False),
+        ("1.234 2.345", None, [1.234, 2.345], [1234, 2345]),
+        ("1,234 2,345", None, [1234, 2345], [1.234, 2.345]),
+        ("1.234 1,234", None, [1.234, 1234], [1234, 1.234]),
+        ("1.5 2,5", None, [1.5], [2.5]),
+        ("1.234 0.5", [1.234, 0.5], [1.234, 0.5], [1234]),
+        ("1.234 1234.567", [1.234, 1234.567], [1.234, 1234.567], [1234]),
+        ("1.234 5000", [1.234, 5000], [1.234, 5000], [1234, 5000]),
+        ("1,234 1,234.5", [1234, 1234.5], [1234, 1234.5], [1.234]),
+        ("1.234 1.234.567", [1234, 1234567], [1.234], [1234, 1234567]),
+        ("1.234,5 7", [1234.5, 7], [7], [1234.5, 7]),
+        ("12 15", [12, 15], [12, 15], [12, 15]),
     ],
 )
-def test_a_decimal_mark_is_told_by_all_numbers_or_asked_for(prices: str, ambiguous: bool) -> None:
+def test_a_decimal_mark_is_told_by_all_numbers_or_asked_for(
+    prices: str, found: list[float] | None, point: list[float], comma: list[float]
+) -> None:
     text = "time;price;qty\n" + "".join(f"{START};{price};1\n" for price in prices.split())
-    if ambiguous:
+    if found is None:
         with pytest.raises(AmbiguousFile) as error:
             upload(text)
         assert (error.value.option, error.value.choices) == ("decimal", (".", ","))
-    assert upload(text, decimal=".").files[0].decimal == "."
-    if not ambiguous:
-        assert upload(text).rejected == ()
+    else:
+        assert (prices_of(upload(text)), upload(text).rejected) == (found, ())
+    assert prices_of(upload(text, decimal=".")) == point
+    assert prices_of(upload(text, decimal=",")) == comma
+
+
+def prices_of(read: Upload) -> list[float]:
+    assert read.ticks is not None
+    prices: list[float] = read.ticks.price.tolist()
+    return prices
 
 
 def test_a_grouped_column_says_nothing_about_an_ungrouped_one() -> None:
@@ -226,16 +238,27 @@ def test_a_grouped_column_says_nothing_about_an_ungrouped_one() -> None:
 )
 def test_the_order_of_day_and_month_is_told_by_all_dates(dates: str, first: str) -> None:
     read = upload("Date,ANZ\n" + "".join(f"{date},1.5\n" for date in dates.split()))
-    assert str(read.bars["ANZ"].time.astype("datetime64[ms]")[0])[:10] == first
+    assert days_of(read)[0] == first
 
 
-@pytest.mark.parametrize("dates", ["1/2/2001 1/3/2001", "13/1/2001 1/13/2001"])
-def test_dates_that_do_not_tell_or_contradict_are_asked_for(dates: str) -> None:
+def days_of(read: Upload) -> list[str]:
+    return [str(day) for day in read.bars["ANZ"].time.astype("datetime64[ms]").astype("datetime64[D]")]
+
+
+@pytest.mark.parametrize(
+    ("dates", "day_first", "month_first"),
+    [
+        ("1/2/2001 1/3/2001", "2001-01-01 2001-02-01 2001-03-01", "2001-01-01 2001-01-02 2001-01-03"),
+        ("13/1/2001 1/13/2001", "2001-01-01 2001-01-13", "2001-01-01 2001-01-13"),
+    ],
+)
+def test_dates_that_do_not_tell_or_contradict_are_asked_for(dates: str, day_first: str, month_first: str) -> None:
     text = "Date,ANZ\n" + "".join(f"{date},1.5\n" for date in dates.split()) + "1/1/2001,2\n"
     with pytest.raises(AmbiguousFile) as error:
         upload(text)
     assert (error.value.option, error.value.choices) == ("dates", ("month first", "day first"))
-    assert upload(text, dates="day first").rows == 3
+    assert days_of(upload(text, dates="day first")) == day_first.split()
+    assert days_of(upload(text, dates="month first")) == month_first.split()
 
 
 def test_a_date_after_a_million_others_still_settles_their_order() -> None:
@@ -249,7 +272,9 @@ def test_a_symbol_that_nothing_tells_is_asked_for() -> None:
     with pytest.raises(AmbiguousFile) as error:
         upload(f"time,price,qty\n{START},1,1\n", name="trades.csv")
     assert error.value.option == "symbol"
-    assert upload(f"time,price,qty\n{START},1,1\n", name="trades.csv", symbol="btcusdt").symbols == ("BTCUSDT",)
+    read = upload(f"time,price,qty\n{START},1.5,2\n", name="trades.csv", symbol="btcusdt")
+    assert read.ticks is not None
+    assert [(t.symbol, t.time_ms, t.price, t.qty) for t in read.ticks] == [("BTCUSDT", START, 1.5, 2.0)]
 
 
 def test_one_bar_alone_does_not_tell_its_length() -> None:
@@ -257,7 +282,8 @@ def test_one_bar_alone_does_not_tell_its_length() -> None:
     with pytest.raises(AmbiguousFile) as error:
         upload(text)
     assert error.value.option == "timeframe"
-    assert str(upload(text, timeframe="5m").bars["ETHUSDT"].timeframe) == "5m"
+    bars = upload(text, timeframe="5m").bars["ETHUSDT"]
+    assert (str(bars.timeframe), bars.time.tolist(), bars.close.tolist()) == ("5m", [START], [1.0])
 
 
 def test_two_marks_that_both_part_the_cells_are_asked_for() -> None:
