@@ -194,7 +194,7 @@ def test_too_few_bars_are_exit_code_1_with_the_numbers_all_the_same(call: Call, 
     files = our_bars(prices(20), tmp_path)
     said = call("analyze", "--input", *files, *PAIR, "--json")
     assert said.code == 1
-    assert "not enough data: 20 of 6" in said.complaint
+    assert "not enough data: 20 of 61 bars" in said.complaint
     assert said.json()["zscore"] is None
     assert said.json()["n"] == 20
 
