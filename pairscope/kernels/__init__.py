@@ -17,3 +17,13 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 def kernel(loop: Loop) -> Loop:
     """Compile `loop` at its first call; division by zero gives inf or NaN, as in NumPy."""
     return cast("Loop", numba.njit(nogil=True, cache=True, error_model="numpy")(loop))
+
+
+def in_any_order(step: Loop) -> Loop:
+    """Compile one step of a sum and allow the steps to change places, without which no vector instructions are used.
+
+    Only what is written in `step` itself may move: how a row is centred before it is added stays as it is, and NaN
+    and infinity keep their meaning.
+    """
+    free = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+    return cast("Loop", free(step))

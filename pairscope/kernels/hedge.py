@@ -1,12 +1,9 @@
 """Loops of the hedge ratio: moments, the error of a slope, Huber's weights, the median of all slopes."""
 
-from typing import cast
-
-import numba
 import numpy as np
 
 from market import Floats, Integers
-from pairscope.kernels import Loop, kernel
+from pairscope.kernels import in_any_order, kernel
 
 Five = tuple[float, float, float, float, float]
 Error = tuple[float, float, float, float, int]
@@ -36,16 +33,6 @@ MAD_TO_DEVIATION = 0.6744897501960817
 
 FEW_PAIRS = 20_000
 """Up to so many pairs of points, all slopes are simply written down."""
-
-
-def in_any_order(step: Loop) -> Loop:
-    """Compile one step of a sum and allow the steps to change places, without which no vector instructions are used.
-
-    Only what is written in `step` itself may move: how a row is centred before it is added stays as it is, and NaN
-    and infinity keep their meaning.
-    """
-    free = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-    return cast("Loop", free(step))
 
 
 @in_any_order

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from market import Floats
-from pairscope.kernels import kernel
+from pairscope.kernels import in_any_order, kernel
 
-LANES = 128
-"""Sums that are kept side by side, so that none waits for the one before; many sums also round less than one."""
+BLOCK = 1024
+"""Rows that are summed before they are added to the rest: many sums round less than one."""
 
 HALVINGS = 40
 
@@ -31,30 +31,55 @@ class Sums(NamedTuple):
     change: float
 
 
+@in_any_order
+def plus(total: float, term: float) -> float:
+    """Return a sum with one term more."""
+    return total + term
+
+
+@in_any_order
+def plus_product(total: float, left: float, right: float) -> float:
+    """Return a sum with one product more."""
+    return total + left * right
+
+
 @kernel
 def sums(series: Floats) -> Sums:
     """Sum a series of at least two values; the change, not the next level, so that a unit root eats no digits."""
     n, origin = len(series), series[0]
-    level, cross, change = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    for start in range(0, n, LANES):
-        part = series[start : start + LANES]
-        for lane in range(len(part)):
-            level[lane] += part[lane] - origin
-    mean = origin + level.sum() / n
-    level[:] = 0.0
-    for start in range(0, n - 1, LANES):
-        stop = min(start + LANES, n - 1)
-        _add(series[start:stop], series[start + 1 : stop + 1], mean, level, cross, change)
-    return Sums(n, mean, origin - mean, series[n - 1] - mean, level.sum(), cross.sum(), change.sum())
+    away = 0.0
+    for start in range(0, n, BLOCK):
+        away += distance(series[start : start + BLOCK], origin)
+    mean = origin + away / n
+    level = cross = change = 0.0
+    for start in range(0, n - 1, BLOCK):
+        stop = min(start + BLOCK, n - 1)
+        more = products(series[start:stop], series[start + 1 : stop + 1], mean)
+        level += more[0]
+        cross += more[1]
+        change += more[2]
+    return Sums(n, mean, origin - mean, series[n - 1] - mean, level, cross, change)
 
 
 @kernel
-def _add(before: Floats, after: Floats, mean: float, level: Floats, cross: Floats, change: Floats) -> None:
-    for lane in range(len(before)):
-        deviation, step = before[lane] - mean, after[lane] - before[lane]
-        level[lane] += deviation * deviation
-        cross[lane] += deviation * step
-        change[lane] += step * step
+def distance(part: Floats, origin: float) -> float:
+    """Return the sum of a block, counted from `origin`."""
+    total = 0.0
+    for row in range(len(part)):
+        total = plus(total, part[row] - origin)
+    return total
+
+
+@kernel
+def products(before: Floats, after: Floats, mean: float) -> tuple[float, float, float]:
+    """Return the sums of a block: levels squared, levels times changes, changes squared."""
+    level = cross = change = 0.0
+    for row in range(len(before)):
+        deviation, step = before[row] - mean, after[row] - before[row]
+        level = plus_product(level, deviation, deviation)
+        cross = plus_product(cross, deviation, step)
+        change = plus_product(change, step, step)
+    return level, cross, change
 
 
 @kernel
