@@ -67,7 +67,7 @@ def test_without_bars_every_figure_says_that_it_waits() -> None:
 
 def test_a_fresh_price_tells_its_change_and_an_old_one_its_age() -> None:
     fresh, old, none = (figures_of(BARS, Units("BTC", "USDT"), age_seconds=age)[0] for age in (4.9, 312.0, None))
-    assert (fresh.value, fresh.beside, fresh.aged) == ("102.5", "+2.50% in this bar", False)
+    assert (fresh.value, fresh.beside, fresh.aged) == ("102.5", "+2.50% in bar", False)
     assert (old.value, old.beside, old.aged) == ("(102.5)", "5 min ago", True)
     assert (none.value, none.beside, none.aged) == ("(102.5)", "of a candle", True)
 

@@ -116,7 +116,7 @@ def _last_figure(name: str, value: str, change: float, age_seconds: float | None
         meaning = f"The price of the last trade, which is older than {LIVE_SECONDS:g} s: it may have moved since."
         return Figure(name, f"({value})", f"{age_text(age_seconds)} ago", meaning, aged=True)
     meaning = "The price of the last trade; below, its change since the bar opened."
-    return Figure(name, value, f"{percent_text(change)} in this bar", meaning)
+    return Figure(name, value, f"{percent_text(change)} in bar", meaning)
 
 
 def show_cards(figures: Sequence[Figure]) -> None:
