@@ -30,8 +30,10 @@ from pairscope.feeds.rest import Rest
 from pairscope.feeds.simulated import Simulated
 from pairscope.feeds.websocket import Wire
 from pairscope.logs import start_log, stop_log
+from pairscope.pairs import Pairs
 from pairscope.recording.venue import Venue
 from pairscope.settings import Settings
+from pairscope.warming import Warming
 from store import SqliteReader, SqliteStore, StoreHeld, StoreStatus, find_owner, store_path
 
 log = logging.getLogger(__name__)
@@ -216,6 +218,8 @@ class Runtime:
         self.reader = reader
         self.store = store
         self.ingestor = ingestor
+        self.pairs = Pairs()
+        self.warming = Warming()
         self._end_log = end_log
         self._conflicts_before = reader.reject_counts().get(CONFLICT, 0)
         self._abandoned_before = reader.gap_counts().get("abandoned", 0)
@@ -393,6 +397,7 @@ class Runtime:
     def close(self) -> None:
         """Stop recording, write what waits, and let go of the store."""
         self._closing.set()
+        self.warming.end()
         if self.ingestor:
             self.ingestor.stop()
         if self.store:

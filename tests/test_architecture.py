@@ -19,7 +19,7 @@ ROWS = (
     {"optimize", "screener"},
     {
         *("backtest", "jobs", "alerts", "feeds", "stores", "files", "charts", "live_chart", "settings", "testing"),
-        *("commands", "handover", "logs", "methodology"),
+        *("commands", "handover", "logs", "methodology", "pairs", "warming"),
     },
     {"uploads"},
     {"ingest"},
@@ -35,7 +35,7 @@ ROWS = (
 
 HOMES = {
     "streamlit": ("app.py", "pairscope/dashboard.py", "pairscope/live_chart.py", "pairscope/views/"),
-    "plotly": ("pairscope/charts.py",),
+    "plotly": ("pairscope/charts/",),
     "websockets": ("pairscope/feeds/websocket.py", "pairscope/testing.py"),
     "sqlite3": ("store.py", "pairscope/sqlite/", "pairscope/stores/"),
     "starlette": ("app.py", "pairscope/api.py", "pairscope/cli/", "pairscope/live_chart.py"),

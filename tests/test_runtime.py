@@ -409,3 +409,10 @@ def test_a_venue_that_is_not_recorded_yet_is_when_a_symbol_of_it_is_added(tmp_pa
         ]
         desk.close()
     assert (spot.violations, kraken.violations) == ([], [])
+
+
+def test_a_closed_runtime_does_not_begin_to_make_numbers_ready(settings: Settings) -> None:
+    owner = build(settings)
+    owner.close()
+    owner.warming.begin()
+    assert not any(each.name == "warming" for each in threading.enumerate())

@@ -49,6 +49,8 @@ class Verdict:
 
     word: Word
     reasons: tuple[Reason, ...]
+    edge_bp: float
+    """What a round trip is believed to earn after costs: see `known_edge`."""
 
     @property
     def sentence(self) -> str:
@@ -111,7 +113,7 @@ class Findings(Protocol):
 def judge_pair(found: Findings) -> Verdict:
     """Return the verdict on a pair, the gravest reason first."""
     reasons = tuple(sorted(_reasons(found), key=lambda reason: _GRAVITY[reason.ok]))
-    return Verdict(_word(found, reasons), reasons)
+    return Verdict(_word(found, reasons), reasons, known_edge(found))
 
 
 _GRAVITY = {False: 0, None: 1, True: 2}

@@ -29,7 +29,7 @@ def show_sidebar(names: Sequence[Instrument], default_venue: str) -> tuple[Choic
     chosen = None
     if names:
         instrument = _choose_symbol(names, default_venue)
-        bars = _choose_bars(instrument.venue)
+        bars = choose_bars(instrument.venue)
         shown = st.slider(
             "Bars shown",
             60,
@@ -41,10 +41,20 @@ def show_sidebar(names: Sequence[Instrument], default_venue: str) -> tuple[Choic
             help="How many bars back the chart and the figures reach.",
         )
         chosen = Choice(instrument, bars, shown)
+    return chosen, choose_refresh()
+
+
+def choose_refresh() -> float | None:
+    """Let the time between refreshes be chosen, in seconds; None while the page is paused."""
     refresh = st.select_slider(
-        "Refresh every", REFRESH, value="1 s", key="refresh", help="Recording goes on while the page is paused."
+        "Refresh every",
+        REFRESH,
+        value="1 s",
+        key="refresh",
+        persist_state="session",
+        help="Recording goes on while the page is paused.",
     )
-    return chosen, REFRESH[refresh]
+    return REFRESH[refresh]
 
 
 def unknown_symbol() -> str:
@@ -72,7 +82,7 @@ def _forget_unknown() -> None:
     st.session_state[UNKNOWN_KEY] = ""
 
 
-def _choose_bars(venue: str) -> Timeframe:
+def choose_bars(venue: str) -> Timeframe:
     """Let a length be chosen; until one is, it follows the venue, and one in the address wins."""
     default, state = first_timeframe(venue), st.session_state
     chosen = state.get("bars", st.query_params.get("bars"))

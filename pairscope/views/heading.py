@@ -1,5 +1,6 @@
 """The line above the figures: which symbol, from where, how fresh, how whole, and what time it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,8 +9,8 @@ import streamlit as st
 
 from ingest import LIVE_SECONDS, SymbolHealth
 from market import DAY, MINUTE, Coverage, Instrument, Label, Tick, UnknownName
-from pairscope.runtime import Runtime
 from pairscope.views.states import age_text, look_of, steady
+from store import SqliteReader
 
 WHOLE = 0.999
 """A larger share of a time counts as all of it."""
@@ -58,17 +59,24 @@ def show_heading(instrument: Instrument, label: Label, pulse: Pulse, *, paused: 
     )
 
 
-def show_coverage(runtime: Runtime, instrument: Instrument, now: int) -> None:
-    """Show how much of the last day is recorded, or of the time since recording began where that is shorter."""
+def coverage_of(reader: SqliteReader, instrument: Instrument, now: int) -> Coverage | None:
+    """Return how much of the last day is recorded, or of the time since recording began where that is shorter."""
     try:
-        shown = runtime.reader.coverage(instrument, now - DAY)
+        shown = reader.coverage(instrument, now - DAY)
         if shown.share <= WHOLE:
-            since = runtime.reader.coverage(instrument)
+            since = reader.coverage(instrument)
             shown = since if since.start_ms > now - DAY else shown
     except UnknownName:
+        return None
+    return shown if shown.end_ms > shown.start_ms else None  # no trade, or none within the day
+
+
+def show_coverage(coverages: Sequence[Coverage | None]) -> None:
+    """Show the coverage of what is on the page, of several the least."""
+    known = [each for each in coverages if each]
+    if not known:
         return
-    if shown.end_ms <= shown.start_ms:
-        return  # no trade, or none within the day
+    shown = min(known, key=lambda each: (each.share, each.end_ms - each.start_ms))
     st.badge(
         coverage_text(shown),
         color="blue" if shown.share > WHOLE else "gray",

@@ -2,22 +2,22 @@
 
 import streamlit as st
 
-from market import Bars, Instrument, Label, UnknownName
+from market import Bars, Label, UnknownName
 from pairscope.charts import blank, candles
 from pairscope.live_chart import live_chart
-from pairscope.runtime import Health, Runtime, now_ms
+from pairscope.runtime import Runtime, now_ms
 from pairscope.views.choices import Choice, show_sidebar, unknown_symbol
 from pairscope.views.figures import Units, figures_of, show_cards, units_of
-from pairscope.views.heading import Pulse, clock_text, pulse_of, show_coverage, show_heading
+from pairscope.views.heading import Pulse, clock_text, coverage_of, pulse_of, show_coverage, show_heading
+from pairscope.views.notices import instruments_of, nothing_yet, show_warnings
 from pairscope.views.recording import show_recording
-from pairscope.views.states import steady
 from pairscope.views.symbols import show_symbols
 from pairscope.views.venues import show_venues
 
 
 def render(runtime: Runtime) -> None:
     """Show the page; its live part refreshes by itself."""
-    names = _instruments(runtime)
+    names = instruments_of(runtime)
     with st.sidebar:
         choice, pause = show_sidebar(names, runtime.settings.venue)
     if said := unknown_symbol():
@@ -25,16 +25,11 @@ def render(runtime: Runtime) -> None:
     st.fragment(_live, run_every=pause)(runtime, choice, paused=pause is None)
 
 
-def _instruments(runtime: Runtime) -> list[Instrument]:
-    streamed = [each.instrument for each in feed.symbols] if (feed := runtime.health().feed) else []
-    return list(dict.fromkeys([*streamed, *runtime.reader.instruments()]))
-
-
 def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> None:
     now, health, latest = now_ms(), runtime.health(), runtime.reader.latest()
-    _show_warnings(health, empty=not latest)
+    show_warnings(health, empty=not latest)
     if choice is None:
-        _nothing_yet(runtime)
+        nothing_yet(runtime)
         return
     lines = {line.instrument: line for line in health.feed.symbols} if health.feed else {}
     pulses = {each: pulse_of(health.role, lines.get(each), latest.get(each), now) for each in (*lines, *latest)}
@@ -42,7 +37,7 @@ def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> N
     units, pulse = units_of(choice.instrument.symbol), pulses.get(choice.instrument, Pulse("stored", None))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         show_heading(choice.instrument, label, pulse, paused=paused)
-        show_coverage(runtime, choice.instrument, now)
+        show_coverage([coverage_of(runtime.reader, choice.instrument, now)])
         st.space("stretch")
         st.caption(clock_text(now, st.context.timezone), width="content")
     if not is_refused(bars, pulse):
@@ -55,35 +50,6 @@ def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> N
             show_venues(health.feed)
     with right:
         show_recording(runtime, health)
-
-
-WITHOUT_NETWORK = (
-    "`python start.py --demo` shows the simulated market, `python -m pairscope replay FILE` plays a recording into a"
-    " store of its own."
-)
-
-
-def _nothing_yet(runtime: Runtime) -> None:
-    if _instruments(runtime):
-        st.rerun()  # for the sidebar to offer them
-    st.info(
-        f"`{runtime.settings.store}` holds no trades yet; they appear here with the first one. {WITHOUT_NETWORK}",
-        icon=":material/info:",
-    )
-
-
-def _show_warnings(health: Health, *, empty: bool) -> None:
-    """Show what a person should know; with nothing stored yet, also what to do without a network."""
-    said = [steady(each) for each in health.warnings]
-    for warning in said[:1]:
-        st.warning(warning, icon=":material/warning:")
-    if more := said[1:]:
-        with st.expander(f"{len(more)} more", icon=":material/warning:"):
-            for warning in more:
-                st.warning(warning)
-    if empty and health.feed and health.feed.state in ("disconnected", "refused", "failing"):
-        text = f"Recording begins by itself when the venue answers. Is there no network? {WITHOUT_NETWORK}"
-        st.info(text, icon=":material/info:")
 
 
 def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:

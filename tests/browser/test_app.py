@@ -1,4 +1,4 @@
-"""The desk as its user sees it: the demo in a real browser, on a desk's screen, a laptop's and a phone's."""
+"""The Market page as its user sees it: the demo in a real browser, on a desk's screen, a laptop's and a phone's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,13 +36,14 @@ CUT = """() => {
 @pytest.fixture(scope="module")
 def url(serve: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("desk")
-    return serve(
+    desk = serve(
         APP,
         PAIRSCOPE_VENUE="simulated",
         PAIRSCOPE_SYMBOLS="ETHUSDT,BTCUSDT,DASHUSDT",
         PAIRSCOPE_STORE=f"sqlite:///{folder}/desk.db",
         PAIRSCOPE_LOG_FILE=f"{folder}/desk.log",
     )
+    return f"{desk}/market"
 
 
 def look(page: Page, url: str) -> None:
@@ -76,7 +77,7 @@ def test_a_price_moves_within_10_seconds_of_opening(page: Page, url: str) -> Non
 
 
 def test_zoom_and_controls_survive_refreshes(page: Page, url: str) -> None:
-    look(page, f"{url}/?bars=1s&shown=120")
+    look(page, f"{url}?bars=1s&shown=120")
     box = page.locator(CHART).bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)

@@ -135,7 +135,8 @@ def running(folder: Path, *options: str, home: Path = ROOT, **env: str) -> Itera
 class Tab:
     """What a browser tab is to the server: a WebSocket that asks for the page and takes what comes."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, page: str = "market") -> None:
+        self._page = page
         self._opening = connect(
             f"ws://127.0.0.1:{port}/_stcore/stream",
             max_size=None,
@@ -157,6 +158,7 @@ class Tab:
         """Ask for the page, or for the new state of a fragment."""
         message = BackMsg()
         message.rerun_script.query_string = query
+        message.rerun_script.page_name = self._page
         message.rerun_script.fragment_id = fragment
         self._socket.send(message.SerializeToString())
 

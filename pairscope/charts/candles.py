@@ -1,78 +1,29 @@
-"""Draw results as Plotly figures: result in, figure out, one function a chart.
+"""The candles of one symbol above their volume.
 
-What all charts share, because a figure is sent again at every refresh:
-
-- x is epoch milliseconds as float64 on a date axis: Plotly sends datetime64 as text, three times as long;
-- prices are float64 (60,000.12 has no float32), volumes float32;
-- the template is "none": the stock one weighs 8 kB a figure and fights the page's colours;
-- `uirevision` names what is drawn, so that zoom survives every refresh, but not a change of symbol or timeframe;
-- a trace keeps its place in the figure, with rows or without: by place Plotly remembers what the user has hidden.
+Prices are float64 (60,000.12 has no float32), volumes float32.
 """
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from market import Bars, Flags, Floats, Label, UnknownName
-
-Spec = dict[str, Any]
-"""A part of a figure in Plotly's own words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Theme:
-    """The colours of all charts on one background; `up` and `down` differ for colour-blind eyes too."""
-
-    name: str
-    background: str
-    surface: str
-    text: str
-    muted: str
-    grid: str
-    accent: str
-    up: str
-    down: str
-    warning: str
-
-
-DARK = Theme(
-    name="dark",
-    background="#0e1117",
-    surface="#161b24",
-    text="#e6e9ef",
-    muted="#8b93a1",
-    grid="rgba(139,147,161,0.16)",
-    accent="#4d9bff",
-    up="#2bb3a3",
-    down="#f2784b",
-    warning="#e3b341",
+from market import Bars, Flags, Floats, Label
+from pairscope.charts.theme import (
+    DARK,
+    GLYPH_PX,
+    Spec,
+    Theme,
+    base_layout,
+    blank,
+    find_theme,
+    inert,
+    price_decimals,
+    time_axis,
+    utc_note,
+    value_axis,
+    watermark,
 )
-LIGHT = Theme(
-    name="light",
-    background="#ffffff",
-    surface="#ffffff",
-    text="#262b35",
-    muted="#69717f",
-    grid="rgba(105,113,127,0.16)",
-    accent="#1f6fd6",
-    up="#00867d",
-    down="#d24a12",
-    warning="#b7791f",
-)
-THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 _PRICE_PANE, _VOLUME_PANE = [0.23, 1], [0, 0.2]
-_FONT = '"Source Sans", "Source Sans Pro", sans-serif'
-_TIME_FORMATS = [
-    {"dtickrange": [None, 1_000], "value": "%H:%M:%S.%L\n%-d %b %Y"},
-    {"dtickrange": [1_000, 60_000], "value": "%H:%M:%S\n%-d %b %Y"},
-    {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%-d %b %Y"},
-    {"dtickrange": [86_400_000, "M1"], "value": "%-d %b\n%Y"},
-    {"dtickrange": ["M1", None], "value": "%b\n%Y"},
-]
-_GLYPH_PX = 7  # the width of a digit at 12 px; a fixed margin does not jump as automargin does when a label grows
 
 
 def candles(
@@ -105,67 +56,28 @@ def candles(
         )
     decimals = price_decimals(np.concatenate((bars.open, bars.high, bars.low, bars.close)))
     right = _label_px(bars.high.max(), decimals)
-    layout = _layout(look, revision=f"{bars.instrument} {bars.timeframe}", right=right) | {
-        "xaxis": _time_axis(look) | {"anchor": "y2"},
-        "yaxis": _value_axis(look) | {"domain": _PRICE_PANE, "tickformat": f",.{decimals}f"},
-        "yaxis2": _value_axis(look) | _volume_axis(bars.volume),
+    layout = base_layout(look, revision=f"{bars.instrument} {bars.timeframe}", right=right) | {
+        "xaxis": time_axis(look) | {"anchor": "y2"},
+        "yaxis": value_axis(look) | {"domain": _PRICE_PANE, "tickformat": f",.{decimals}f"},
+        "yaxis2": value_axis(look) | _volume_axis(bars.volume),
         "shapes": [*_gap_band(bars, look), _last_line(bars, _last_colour(bars, look, fresh=fresh))],
         "annotations": [
             _axis_title(price_title, _PRICE_PANE, look, right=right),
             _axis_title(volume_title, _VOLUME_PANE, look, right=right),
-            _utc_note(look, right=right),
+            utc_note(look, right=right),
             _last_price(bars, look, decimals, _last_colour(bars, look, fresh=fresh)),
-            *_watermark(label, look),
+            *watermark(label, look),
         ],
     }
     traces = [*_candle_traces(bars, look, decimals), _spacer(bars), _gap_marks(bars, look), *_volume_traces(bars, look)]
     return go.Figure({"data": traces, "layout": layout})
 
 
-def blank(title: str, hint: str, *, theme: Theme | str = DARK) -> go.Figure:
-    """Draw no chart, but say what is missing (`title`) and what comes next (`hint`)."""
-    look = find_theme(theme)
-    text = f'{title}<br><span style="color:{look.muted};font-size:13px">{hint}</span>'
-    note = {
-        "text": text,
-        "showarrow": False,
-        "font": {"size": 17},
-        "xref": "paper",
-        "yref": "paper",
-        "x": 0.5,
-        "y": 0.5,
-    }
-    hidden = {"visible": False, "fixedrange": True}
-    layout = _layout(look, revision=title, right=0) | {"xaxis": hidden, "yaxis": hidden, "annotations": [note]}
-    return go.Figure({"data": [], "layout": layout})
-
-
-def find_theme(theme: Theme | str) -> Theme:
-    """Return the theme of that name.
-
-    Raises:
-        UnknownName: when there is none.
-    """
-    if isinstance(theme, Theme):
-        return theme
-    if theme not in THEMES:
-        raise UnknownName("theme", theme, THEMES)
-    return THEMES[theme]
-
-
-def price_decimals(prices: Floats) -> int:
-    """Return how many decimals tell these prices fully, 8 at most, so that labels keep their width."""
-    for decimals in range(8):
-        if np.allclose(prices, np.round(prices, decimals), rtol=1e-11, atol=0):
-            return decimals
-    return 8
-
-
 def _candle_traces(bars: Bars, look: Theme, decimals: int) -> list[Spec]:
     """Two traces for each kind of bar, without and with a gap: the legend explains the kinds, and can hide them."""
     forming, klines = bars.forming, bars.klines & ~bars.forming
     kinds: tuple[tuple[str, Flags, Spec], ...] = (
-        (f"{bars.instrument.symbol} {bars.timeframe}", ~forming & ~klines, _bodies(look)),
+        (inert(f"{bars.instrument.symbol} {bars.timeframe}"), ~forming & ~klines, _bodies(look)),
         ("from exchange candles", klines, _bodies(look, hollow=True)),
         ("forming", forming, _bodies(look) | {"opacity": 0.5}),
     )
@@ -303,68 +215,6 @@ def _last_colour(bars: Bars, look: Theme, *, fresh: bool) -> str:
     return look.up if bars.close[-1] >= bars.open[-1] else look.down
 
 
-def _watermark(label: Label, look: Theme) -> list[Spec]:
-    if label == "LIVE":
-        return []
-    place = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.62, "showarrow": False}
-    # 44 px is as large as "SIMULATED" may be to fit on a phone.
-    return [place | {"text": label, "opacity": 0.16, "font": {"size": 44, "color": look.muted, "weight": 700}}]
-
-
-def _utc_note(look: Theme, *, right: int) -> Spec:
-    """Name the zone of the time axis, past the last of its labels."""
-    place = {"xref": "paper", "x": 1, "xanchor": "right", "xshift": right, "yref": "paper", "y": 0, "yanchor": "top"}
-    return place | {"text": "UTC", "showarrow": False, "font": {"color": look.muted}}
-
-
-def _layout(look: Theme, *, revision: str, right: int) -> Spec:
-    return {
-        "template": "none",
-        "uirevision": revision,
-        "autosize": True,
-        "boxgroupgap": 0,
-        "barmode": "overlay",
-        "margin": {"l": 8, "r": right, "t": 28, "b": 36},
-        "paper_bgcolor": look.background,
-        "plot_bgcolor": look.background,
-        "font": {"family": _FONT, "size": 12, "color": look.text},
-        "hovermode": "x unified",
-        "hoversubplots": "axis",
-        "hoverlabel": {"bgcolor": look.surface, "bordercolor": look.grid, "font": {"size": 12, "color": look.text}},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12, "color": look.muted}},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": look.muted, "activecolor": look.accent},
-    }
-
-
-def _axis(look: Theme) -> Spec:
-    return {
-        "gridcolor": look.grid,
-        "zeroline": False,
-        "tickfont": {"color": look.muted},
-        "showspikes": True,
-        "spikemode": "across",
-        "spikesnap": "cursor",
-        "spikethickness": 1,
-        "spikedash": "dot",
-        "spikecolor": look.muted,
-    }
-
-
-def _time_axis(look: Theme) -> Spec:
-    """A date axis without a range: following the data is Plotly's default until the user zooms."""
-    return _axis(look) | {
-        "type": "date",
-        "showgrid": False,
-        "rangeslider": {"visible": False},
-        "tickformatstops": _TIME_FORMATS,
-        "hoverformat": "%-d %b %Y %H:%M:%S UTC",
-    }
-
-
-def _value_axis(look: Theme) -> Spec:
-    return _axis(look) | {"side": "right", "exponentformat": "none", "ticklabelstandoff": 4}
-
-
 def _volume_axis(volume: Floats) -> Spec:
     pane = {"domain": _VOLUME_PANE, "rangemode": "tozero", "fixedrange": True, "nticks": 4}
     return pane | {"tickformat": _volume_format(volume)}
@@ -373,7 +223,7 @@ def _volume_axis(volume: Floats) -> Spec:
 def _axis_title(text: str, pane: list[float], look: Theme, *, right: int) -> Spec:
     """Write the title of a value axis at the edge; Plotly's own stands where the labels of that one pane end."""
     place = {"xref": "paper", "x": 1, "xshift": right - 9, "yref": "paper", "y": sum(pane) / 2, "showarrow": False}
-    return place | {"text": text, "textangle": -90, "yanchor": "middle", "font": {"color": look.muted}}
+    return place | {"text": inert(text), "textangle": -90, "yanchor": "middle", "font": {"color": look.muted}}
 
 
 def _volume_format(volume: Floats) -> str:
@@ -384,4 +234,4 @@ def _volume_format(volume: Floats) -> str:
 
 def _label_px(highest: float, decimals: int) -> int:
     """Return the right margin that the axis title and the longest price label need."""
-    return len(f"{highest:,.{decimals}f}") * _GLYPH_PX + 30
+    return len(f"{highest:,.{decimals}f}") * GLYPH_PX + 30

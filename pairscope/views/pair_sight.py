@@ -1,0 +1,51 @@
+"""What can be shown of a pair now: its legs, and its analysis or why there is none."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from market import Bars, Instrument, Label, UnknownName, WrongUse, bars_from_rows
+from pairscope.pairs import PairRequest
+from pairscope.runtime import Runtime
+
+if TYPE_CHECKING:
+    from analytics import PairAnalysis
+
+COMPILING_SECONDS = 6.0
+"""Reading what was compiled before takes less; after it, the page says that this is the first start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What can be shown of a pair now: its legs, and its analysis or why there is none."""
+
+    y: Bars
+    x: Bars
+    label: Label
+    found: "PairAnalysis | None" = None
+    refused: str = ""
+    awaited: str = ""
+
+
+def sight_of(runtime: Runtime, request: PairRequest) -> Sight:
+    """Read both legs, and analyse them once the numbers are ready."""
+    y, x = (_bars(runtime, request, each) for each in (request.y, request.x))
+    labels = [runtime.reader.label(each) for each in (request.y, request.x)]
+    label: Label = next((each for each in labels if each != "LIVE"), "LIVE")
+    if not runtime.warming.ready(request.method):
+        first = " (first start only), about 20 s" if runtime.warming.seconds > COMPILING_SECONDS else ""
+        return Sight(y, x, label, awaited=f"The numbers are being made ready{first}.")
+    try:
+        found = runtime.pairs.analyse(request, y, x, now=runtime.now_at(request.y.venue))
+    except WrongUse as error:
+        return Sight(y, x, label, refused=f"{str(error)[:1].upper()}{str(error)[1:]}.")
+    return Sight(y, x, label, found)
+
+
+def _bars(runtime: Runtime, request: PairRequest, leg: Instrument) -> Bars:
+    there = runtime.now_at(leg.venue)
+    end = request.timeframe.floor(there) + request.timeframe.ms
+    try:
+        start = end - request.bars * request.timeframe.ms
+        return runtime.reader.bars(leg, request.timeframe, start, end, now=there)
+    except UnknownName:  # it is streamed, but has not traded yet
+        return bars_from_rows(leg, request.timeframe, [])

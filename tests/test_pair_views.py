@@ -1,0 +1,263 @@
+"""What the Pair page says in words and figures, and that each of its controls asks for something else."""
+
+import csv
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from market import WrongUse
+from pairscope.pairs import Pairs
+from pairscope.views.figures import Units
+from pairscope.views.heading import Pulse
+from pairscope.views.notices import inert
+from pairscope.views.numerals import awaited_text, digits_of, length_text, number_text, p_text, signed_text
+from pairscope.views.pair_choices import HEDGES, VENUES_OWN
+from pairscope.views.pair_figures import cards_of, waiting_cards
+from pairscope.views.pair_heading import is_current, worse
+from pairscope.views.verdict import csv_of, file_name, reason_text, signal_badge, signal_rows
+from tests.test_pairs import COUNT, REQUEST, analyse
+
+NAN = float("nan")
+UNITS = (Units("ETH", "USDT"), Units("BTC", "USDT"))
+
+
+@pytest.fixture(scope="module")
+def found() -> Any:
+    return analyse(Pairs(), REQUEST)
+
+
+# ---------------------------------------------------------------------------------------------- numbers in words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.23, "4.2 s"), (23, "23 s"), (85.4, "1 m 25 s"), (60, "1 m"), (59.7, "1 m"), (11_400, "3 h 10 m"),
+        (3_599.9, "1 h"), (2 * 86_400 + 3_600, "2 d 1 h"), (float("inf"), "never"), (NAN, "–"),
+    ],
+)  # fmt: skip
+def test_a_length_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert length_text(seconds * 1_000) == text
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert {signed_text(NAN, 2), number_text(NAN, 4), p_text(NAN), length_text(NAN)} == {"–"}
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0002, "< 0.001"), (0.004, "0.004"), (0.0495, "0.050"), (0.31, "0.31")])
+def test_a_small_p_is_told_by_its_bound(p: float, text: str) -> None:
+    assert p_text(p) == text
+
+
+@pytest.mark.parametrize(("size", "digits"), [(2.3, 2), (0.0023, 5), (1_234.0, 0), (0.0, 2), (NAN, 2), (1e-12, 8)])
+def test_digits_follow_the_size(size: float, digits: int) -> None:
+    assert digits_of(size) == digits
+
+
+def test_too_few_bars_say_how_many_and_when_the_rest_comes() -> None:
+    assert awaited_text(37, 60, 1_000, 400) == "37 of 60 bars; ready in 23 s"
+    assert awaited_text(59, 60, 60_000, 59_900) == "59 of 60 bars; ready in 1.0 s"
+    assert awaited_text(60, 60, 1_000, 0) == ""
+    assert awaited_text(0, 60, 1_000, 0, coming=False) == "0 of 60 bars; the rest comes when both legs trade again"
+
+
+# ------------------------------------------------------------------------------------------------------- the cards
+
+
+def test_each_card_has_a_unit_or_word_and_a_meaning(found: Any) -> None:
+    cards = cards_of(found, UNITS)
+    assert len(cards) == len(waiting_cards("", "")) == 8
+    assert all(card.meaning and card.value not in ("–", "nan") and "nan" not in card.beside for card in cards)
+    assert [card.name for card in cards[:3]] == ["z-score, σ", "Spread, USDT", "Hedge β, BTC/ETH"]
+    assert len(cards[0].line) == 60
+    assert cards[0].line[-1] == pytest.approx(found.summary.zscore)
+    assert cards[2].beside.split(" to ") == sorted(cards[2].beside.split(" to "), key=float)
+    assert cards[6].value.endswith(" bp")
+
+
+def test_without_enough_bars_the_cards_say_what_is_missing() -> None:
+    few = analyse(Pairs(), REQUEST, 37)
+    cards = cards_of(few, UNITS, missing="not enough bars")
+    assert (cards[0].value, cards[0].beside, cards[0].line) == ("–", "not enough bars", ())
+    assert all("nan" not in card.value + card.beside for card in cards)
+    none = cards_of(analyse(Pairs(), REQUEST, 0), UNITS, missing="not enough bars")
+    assert all("nan" not in card.value + card.beside for card in none)
+
+
+def test_symbols_are_inert_in_cards(found: Any) -> None:
+    evil = Units("[x](javascript:alert(1))", ":red[b]")
+    names = " ".join(card.name for card in cards_of(found, (evil, evil)))
+    assert "](" not in names
+    assert "\\:red\\[b\\]" in names
+
+
+def test_inert_text_keeps_its_letters_and_loses_its_marks() -> None:
+    assert inert("BTCUSDT 1") == "BTCUSDT 1"
+    assert inert("<b>$x$ ~~1~~") == r"\<b\>\$x\$ \~\~1\~\~"
+
+
+# ------------------------------------------------------------------------------------- freshness and the signal
+
+
+def test_the_worse_of_two_legs_counts() -> None:
+    live, quiet, stale, stored = Pulse("live", 1.0), Pulse("quiet", 12.0), Pulse("stale", 6.0), Pulse("stored", None)
+    assert worse(live, quiet) == worse(quiet, live) == quiet
+    assert worse(stale, quiet) == stale
+    assert worse(stale, stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("pulse", "current"),
+    [
+        (Pulse("live", 1.0), True), (Pulse("quiet", 12.0), True), (Pulse("stale", 3.0), False),
+        (Pulse("disconnected", 1.0), False), (Pulse("silent", 9.0), False), (Pulse("stored", None), False),
+    ],
+)  # fmt: skip
+def test_numbers_are_of_now_only_while_both_legs_are_heard_of(pulse: Pulse, current: bool) -> None:
+    assert is_current(pulse, None) is current
+
+
+def test_numbers_of_an_old_bar_are_not_of_now(found: Any) -> None:
+    old = replace(found, summary=replace(found.summary, age_bars=2.1))
+    assert is_current(Pulse("live", 1.0), found)
+    assert not is_current(Pulse("live", 1.0), old)
+
+
+def test_no_signal_is_told_of_what_is_not_of_now(found: Any) -> None:
+    assert signal_badge(found, why_not="stale") == ("no signal: stale", "gray")
+    assert signal_badge(None, why_not="") == ("no signal: not ready", "gray")
+    texts = {}
+    for state in (1, 0, -1):
+        texts[state] = signal_badge(replace(found, summary=replace(found.summary, state=state, why="hold")), why_not="")
+    assert [texts[each][0] for each in (1, 0, -1)] == [
+        "signal: LONG the spread", "signal: flat", "signal: SHORT the spread",
+    ]  # fmt: skip
+
+
+def test_the_last_signals_are_the_changes_of_the_state_newest_first(found: Any) -> None:
+    rows, state = signal_rows(found, 1_000), found.columns["state"]
+    assert len(rows) == np.count_nonzero(np.diff(state, prepend=0)) > 3
+    assert [row["time"] for row in rows] == sorted((row["time"] for row in rows), reverse=True)
+    assert all(abs(float(row["z"])) >= REQUEST.entry for row in rows if row["do"] in ("long", "short"))
+    assert signal_rows(found, 2) == rows[:2]
+
+
+def test_the_csv_holds_every_bar_and_its_name_is_harmless(found: Any) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_of(found, "SIMULATED").decode())))
+    assert len(rows) == COUNT
+    assert {row["label"] for row in rows} == {"SIMULATED"}
+    assert float(rows[-1]["zscore"]) == found.columns["zscore"][-1]
+    assert file_name(found) == "ETHUSDT-BTCUSDT-1s"
+    assert file_name(replace(found, y=found.y._replace(symbol="../é:x"))) == "_____x-BTCUSDT-1s"
+
+
+def test_times_in_reasons_are_written_for_a_person() -> None:
+    assert reason_text("changed near 2026-11-21T14:06:30.000Z, p 0.01") == "changed near 21 Nov 14:06:30 UTC, p 0.01"
+
+
+# --------------------------------------------------------------------------------------------------- the sidebar
+
+
+def sidebar() -> None:
+    import streamlit as st
+
+    from market import Instrument
+    from pairscope.settings import Settings
+    from pairscope.views.pair_choices import show_pair_sidebar
+
+    names = [Instrument("simulated", each) for each in ("BTCUSDT", "ETHUSDT", "DASHUSDT")]
+    st.session_state["asked"] = show_pair_sidebar(names, Settings(venue="simulated"))
+
+
+@pytest.fixture
+def page() -> AppTest:
+    return AppTest.from_function(sidebar).run()
+
+
+def asked(page: AppTest) -> Any:
+    assert not page.exception
+    return page.session_state["asked"].request
+
+
+def test_the_first_pair_is_the_second_symbol_against_the_largest(page: AppTest) -> None:
+    assert (asked(page).y.symbol, asked(page).x.symbol) == ("ETHUSDT", "BTCUSDT")
+    assert asked(page).costs is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "field", "wanted"),
+    [
+        ("selectbox", "x", "simulated:DASHUSDT", "x", ("simulated", "DASHUSDT")),
+        ("button_group", "bars", "15s", "timeframe", 15_000),
+        ("slider", "window", 120, "window", 120),
+        ("button_group", "hedge", "Kalman", "method", "kalman"),
+        ("button_group", "fit", "whole window", "fit", "whole"),
+        ("slider", "entry", 2.5, "entry", 2.5),
+        ("slider", "exit", 0.0, "exit", 0.0),
+        ("number_input", "stop", 4.0, "stop", 4.0),
+        ("selectbox", "history", "14400", "bars", 14_400),
+        ("toggle", "log", True, "log", True),
+        ("toggle", "intercept", False, "intercept", False),
+        ("number_input", "volume", 0.5, "minimum_volume", 0.5),
+        ("selectbox", "costs", "kraken", "costs", "kraken"),
+    ],
+)
+def test_each_control_asks_for_something_else(
+    page: AppTest, kind: str, key: str, value: Any, field: str, wanted: Any
+) -> None:
+    before = asked(page)
+    getattr(page, kind)(key=key).set_value(value).run()
+    after = asked(page)
+    found = getattr(after, field)
+    assert getattr(found, "ms", found) == wanted
+    assert replace(after, **{field: getattr(before, field)}) == before
+
+
+def test_own_costs_are_asked_for_in_basis_points(page: AppTest) -> None:
+    page.selectbox(key="costs").set_value("own").run()
+    page.number_input(key="bp").set_value(7.5).run()
+    assert asked(page).costs == 7.5
+    page.selectbox(key="costs").set_value(VENUES_OWN).run()
+    assert asked(page).costs is None
+
+
+def test_swap_swaps_the_legs(page: AppTest) -> None:
+    page.button(key="swap").click().run()
+    assert (asked(page).y.symbol, asked(page).x.symbol) == ("BTCUSDT", "ETHUSDT")
+    assert page.query_params["y"] == "simulated:BTCUSDT"
+
+
+def test_an_address_opens_the_view_that_it_names() -> None:
+    page = AppTest.from_function(sidebar)
+    page.query_params |= {"y": "DASHUSDT", "x": "simulated:ETHUSDT", "window": "90", "hedge": "Huber", "entry": "3.0"}
+    request = asked(page.run())
+    assert (request.y.symbol, request.x.symbol) == ("DASHUSDT", "ETHUSDT")
+
+
+def test_an_unknown_leg_in_the_address_is_told() -> None:
+    page = AppTest.from_function(sidebar)
+    page.query_params["y"] = "ETHUSTD"
+    assert asked(page.run()).y.symbol == "ETHUSDT"
+    assert "did you mean ETHUSDT" in page.session_state["unknown symbol"]
+
+
+def test_pausing_and_rebasing_are_told_beside_the_pair(page: AppTest) -> None:
+    page.select_slider(key="refresh").set_value("paused").run()
+    page.toggle(key="rebased").set_value(True).run()
+    assert (page.session_state["asked"].refresh, page.session_state["asked"].rebased) == (None, True)
+
+
+def test_every_hedge_method_has_its_button() -> None:
+    from pairscope.numbers.summary import METHODS
+    from pairscope.warming import METHODS as WARMED
+
+    assert set(HEDGES.values()) == set(METHODS) == set(WARMED)
+
+
+def test_options_that_contradict_each_other_are_an_error_that_the_page_can_say() -> None:
+    with pytest.raises(WrongUse):
+        analyse(Pairs(), replace(REQUEST, exit=3.0))
