@@ -6,6 +6,7 @@ error means wrong use. What each number is: docs/methodology.md.
 """
 
 from pairscope.numbers.asynchronous import HayashiYoshida, LagCurve, hayashi_yoshida, hayashi_yoshida_curve
+from pairscope.numbers.bar_size import Trades, bar_correlations
 from pairscope.numbers.cointegration import EngleGranger, engle_granger, engle_granger_both
 from pairscope.numbers.costs import PRESETS, Costs, RoundTrip, round_trip
 from pairscope.numbers.dependence import (
@@ -17,6 +18,14 @@ from pairscope.numbers.dependence import (
     cross_correlation,
     cross_correlation_heatmap,
     lead_lag,
+)
+from pairscope.numbers.diagnostics import (
+    Autocorrelation,
+    Histogram,
+    NormalQuantiles,
+    autocorrelation,
+    histogram,
+    normal_quantiles,
 )
 from pairscope.numbers.examination import Examination
 from pairscope.numbers.hedge import HedgeRatio, RollingHedge, hedge_ratio, rolling_hedge
@@ -62,6 +71,7 @@ from pairscope.numbers.verdict import Reason, Verdict
 
 __all__ = [
     "PRESETS",
+    "Autocorrelation",
     "BetaBreak",
     "Correlation",
     "Costs",
@@ -71,6 +81,7 @@ __all__ = [
     "HalfLife",
     "HayashiYoshida",
     "HedgeRatio",
+    "Histogram",
     "Hurst",
     "HypothesisTest",
     "JarqueBera",
@@ -82,6 +93,7 @@ __all__ = [
     "LeadLag",
     "Liquidity",
     "LookaheadReport",
+    "NormalQuantiles",
     "OrnsteinUhlenbeck",
     "PairAnalysis",
     "PairOptions",
@@ -94,11 +106,14 @@ __all__ = [
     "SignalState",
     "Signals",
     "Stationarity",
+    "Trades",
     "VarianceRatio",
     "Verdict",
     "VolumeFilter",
     "adf",
     "analyze_pair",
+    "autocorrelation",
+    "bar_correlations",
     "bars_needed",
     "beta_break",
     "bollinger",
@@ -114,6 +129,7 @@ __all__ = [
     "hayashi_yoshida",
     "hayashi_yoshida_curve",
     "hedge_ratio",
+    "histogram",
     "hurst",
     "jarque_bera",
     "johansen",
@@ -125,6 +141,7 @@ __all__ = [
     "log_ratio_spread",
     "lookahead_check",
     "minimum_volume",
+    "normal_quantiles",
     "ou_fit",
     "phillips_ouliaris",
     "phillips_perron",

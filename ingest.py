@@ -11,25 +11,27 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from market import GapState, Instrument, WrongUse
+from market import Gap, GapState, Instrument, WrongUse
 from pairscope.recording.channel import Channel
 from pairscope.recording.feed import Batch, Feed, FeedError, FeedStatus, Offline, Unfillable, VenueError
 from pairscope.recording.health import (
     LIVE_SECONDS,
     FeedHealth,
     FeedState,
+    Resting,
     SymbolHealth,
     SymbolState,
     VenueHealth,
 )
 from pairscope.recording.intake import Intake
 from pairscope.recording.lag import LagMeter
-from pairscope.recording.repairs import Repairs
+from pairscope.recording.repairs import Effort, Repairs
 from store import Store, StoreError
 
 __all__ = [
     "LIVE_SECONDS",
     "Batch",
+    "Effort",
     "Feed",
     "FeedError",
     "FeedHealth",
@@ -39,6 +41,7 @@ __all__ = [
     "Intake",
     "Offline",
     "Repairs",
+    "Resting",
     "SymbolHealth",
     "SymbolState",
     "Unfillable",
@@ -67,6 +70,7 @@ WORST_FIRST: tuple[FeedState, ...] = (
     "disconnected",
     "starting",
     "stopped",
+    "paused",
     "streaming",
     "ended",
 )
@@ -100,6 +104,7 @@ class Ingestor:
         self._intake = Intake(store)
         self._channels = [self._channel(feed) for feed in feeds]
         self._runs: set[asyncio.Task[None]] = set()
+        self._rest: Resting | None = None
         self._lag = LagMeter(time.monotonic)
         self._gaps: Mapping[GapState, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -218,10 +223,61 @@ class Ingestor:
 
         async def begin() -> None:
             channel = self._channel(feed)
+            if self._rest:
+                await channel.rest(self._rest)
             self._channels.append(channel)
             self._begin(channel)
 
         self._change(begin())
+
+    @property
+    def resting(self) -> Resting | None:
+        """Why nothing is recorded now; None while recording goes on."""
+        return self._rest
+
+    def rest(self, why: Resting) -> None:
+        """Let go of all venues until `go_on`: what is missed then is fetched after a pause, and left out after a stop.
+
+        When in doubt it is fetched: what was owed before a stop lies in one hole with what the stop missed, and so does
+        what was made while the venue was not reached after it.
+
+        Raises:
+            WrongUse: when nothing is being recorded.
+        """
+
+        async def let_go() -> None:
+            self._rest = why
+            await asyncio.gather(*(channel.rest(why) for channel in self._channels))
+
+        self._change(let_go())
+
+    def go_on(self) -> None:
+        """Record again."""
+
+        async def begin() -> None:
+            self._rest = None
+            for channel in self._channels:
+                channel.go_on()
+
+        self._change(begin())
+
+    def repair(self, gaps: Sequence[Gap]) -> None:
+        """Ask the venues for these gaps now, also for those that were given up.
+
+        Raises:
+            WrongUse: when the venue of one is not recorded.
+        """
+        asked = [(self._find(gap.instrument), gap) for gap in gaps]
+
+        async def ask() -> None:
+            await asyncio.gather(*(channel.repair(gap) for channel, gap in asked))
+
+        self._change(ask())
+
+    def effort(self, gap: Gap) -> Effort | None:
+        """Tell what was tried for a gap that is being filled; None when nothing failed, or nobody fills it."""
+        found = (channel.repairs.effort(gap) for channel in list(self._channels))
+        return next(filter(None, found), None)
 
     def now_ms(self, venue: str) -> int:
         """Return the time at a venue, as well as it is known; this machine's for one that is not recorded."""
@@ -265,9 +321,11 @@ class Ingestor:
             gaps_filled=sum(channel.repairs.filled for channel in channels),
             gaps_open=self._gaps.get("open", 0),
             gaps_abandoned=self._gaps.get("abandoned", 0),
+            gaps_left_out=sum(channel.repairs.left_out for channel in channels),
             reconnects=sum(each.status.reconnects for each in venues),
             queue=sum(each.status.queue for each in venues),
             loop_lag_ms=self._lag.worst_ms,
+            gaps_given_up=sum(channel.repairs.given_up for channel in channels),
         )
 
 

@@ -46,6 +46,7 @@ from pairscope.sqlite.errors import (
     StoreTooNew,
     StoreUnusable,
 )
+from pairscope.sqlite.holdings import Expired, Held, count_expired, read_held
 from pairscope.sqlite.ledgers import count_rejects, end_run, insert_rejects, insert_run, read_labels, read_rejects
 from pairscope.sqlite.lock import Owner, StoreLock, find_owner
 from pairscope.sqlite.readers import Readers, connect_readonly
@@ -62,22 +63,24 @@ from pairscope.sqlite.reading import (
 )
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
 from pairscope.sqlite.survey import (
-    bar_total,
     count_gaps,
     highest_ids,
     known_key,
     known_symbols,
     measure_coverage,
     newest_ticks,
+    survey,
     tick_totals,
 )
-from pairscope.sqlite.upkeep import Appended, Conflict
+from pairscope.sqlite.upkeep import Appended
 from pairscope.sqlite.writer import Writer, WriterStatus
 
 __all__ = [
     "Appended",
     "Check",
     "Deletion",
+    "Expired",
+    "Held",
     "Owner",
     "Size",
     "SqliteReader",
@@ -125,6 +128,9 @@ class Store(Protocol):
 
     def close_gap(self, key: int, state: GapState, reason: str) -> Future[None]:
         """End an open gap that nothing more will fill."""
+
+    def reopen_gap(self, key: int) -> Future[None]:
+        """Take a gap that was given up for open again; its cause says that somebody asked for it."""
 
     def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> Future[int]:
         """Store candles, the exchange's own or those of a file, for where its trades are not to be had."""
@@ -245,6 +251,7 @@ class SqliteReader:
         self.path = path.resolve()  # one name for one file: its lock lies beside it
         self._default_venue = default_venue
         self._readers = Readers(self.path)
+        self.snapshot = self._readers.snapshot  # also for what else the file keeps (pairscope/stores)
 
     @property
     def owner(self) -> Owner | None:
@@ -403,26 +410,20 @@ class SqliteReader:
         try:  # a damaged file is an answer, not an error
             with self._readers.snapshot(deadline=math.inf) as db:
                 faults = [row[0] for row in db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-                symbols = tuple(self._check_symbol(db, key, each) for each, key in known_symbols(db).items())
+                symbols = tuple(survey(db, self.label))
             return Check(symbols, tuple(faults), self.reject_counts())
         except StoreDamaged as error:
             return Check((), (str(error),), {})
 
-    def _check_symbol(self, db: sqlite3.Connection, key: int, instrument: Instrument) -> SymbolCheck:
-        ticks, first, last, first_id, last_id = tick_totals(db, key)
-        return SymbolCheck(
-            instrument=instrument,
-            label=self.label(instrument),
-            ticks=ticks,
-            bar_trades=bar_total(db, key),
-            first_ms=first,
-            last_ms=last,
-            first_id=first_id,
-            last_id=last_id,
-            open_gaps=len(read_gaps(db, key, "open")),
-            abandoned_gaps=len(read_gaps(db, key, "abandoned")),
-            coverage=measure_coverage(db, key, None, None),
-        )
+    def held(self, symbol: str | Instrument, start: int | None = None, end: int | None = None) -> Held:
+        """Tell how many trades are held between two times, by the minute."""
+        with self._readers.snapshot() as db:
+            return read_held(db, self._find(db, symbol)[0], start, end)
+
+    def expired(self, *, ticks_before: int, seconds_before: int) -> Expired:
+        """Tell what `prune` would delete."""
+        with self._readers.snapshot() as db:
+            return count_expired(db, known_symbols(db).values(), ticks_before, seconds_before)
 
     def size(self) -> Size:
         disk = shutil.disk_usage(self.path.absolute().parent)
@@ -480,6 +481,7 @@ class SqliteStore(SqliteReader):
             self._lock.release()
             raise
         self._writer = Writer(self._database, delay_ms=commit_ms, max_rows=commit_rows, queue_rows=queue_rows)
+        self.write = self._writer.submit
         for instrument in unfinished_deletions(self._database.connection()):
             delete(self._writer, self._database.upkeep, instrument)
 
@@ -504,7 +506,7 @@ class SqliteStore(SqliteReader):
             opened = tuple(upkeep.open_gap(db, hole, now) for hole in holes)
             appended, conflicts = upkeep.append(db, ticks, now)
             if conflicts:
-                insert_rejects(db, list(map(_conflict_reject, conflicts)), now)
+                insert_rejects(db, [each.reject() for each in conflicts], now)
             return appended._replace(gaps=opened)
 
         return self._writer.submit(work, rows=len(ticks) + len(holes))
@@ -517,7 +519,7 @@ class SqliteStore(SqliteReader):
             upkeep, now, sums = self._database.upkeep, self._clock(), [0, 0, 0, 0]
             for batch in batches():
                 appended, conflicts = upkeep.append(db, batch, now)
-                insert_rejects(db, list(map(_conflict_reject, conflicts)), now)
+                insert_rejects(db, [each.reject() for each in conflicts], now)
                 sums = list(map(add, sums, appended[:4]))
             stored, duplicates, conflicting, expired = sums
             for bars in candles:
@@ -526,7 +528,7 @@ class SqliteStore(SqliteReader):
                 duplicates += len(bars) - fresh - other
             return Appended(stored, duplicates, conflicting, expired)
 
-        return self._writer.submit(work)
+        return self._writer.submit(work, name="an import")
 
     def reject(self, rejects: Sequence[Reject]) -> "Future[None]":
         return self._writer.submit(lambda db: insert_rejects(db, rejects, self._clock()), rows=len(rejects))
@@ -539,6 +541,9 @@ class SqliteStore(SqliteReader):
                 self._database.upkeep.close_gap(db, gap, state, reason, self._clock())
 
         return self._writer.submit(work)
+
+    def reopen_gap(self, key: int) -> "Future[None]":
+        return self._writer.submit(lambda db: self._database.upkeep.reopen_gap(db, key))
 
     def add_klines(self, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]) -> "Future[int]":
         def work(db: sqlite3.Connection) -> int:
@@ -590,8 +595,3 @@ class SqliteStore(SqliteReader):
         super().close()  # first, so that the writer closes last and leaves no journal behind
         self._writer.close()
         self._lock.release()
-
-
-def _conflict_reject(conflict: Conflict) -> Reject:
-    detail = f"came {conflict.came}, stored {conflict.stored}"
-    return Reject(*conflict.instrument, "the id is stored with other values", detail)

@@ -71,7 +71,9 @@ def start_log(path: Path, level: str) -> LogFile:
     for name in OURS:
         logging.getLogger(name).setLevel(level)
     for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        library.propagate = True  # Streamlit keeps the words of websockets to its own terminal
     return handler
 
 

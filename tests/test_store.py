@@ -5,17 +5,20 @@ import os
 import random
 import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from market import UnknownName, WrongUse
+from market import Tick, UnknownName, WrongUse
 from pairscope.files import read_ticks
+from pairscope.jobs import Cancelled
 from pairscope.sqlite.cache import FOREVER
 from pairscope.sqlite.survey import HIGHEST_IDS
 from store import SqliteReader, SqliteStore, StoreBusy, StoreError, StoreHeld, StoreUnusable, find_owner, store_path
 from tests.contracts.store import BTC, T0, OpenStore, StoreContract, assert_bars, expected, trade, walk
+from tests.faults.desk import wait_for
 
 
 def open_sqlite(path: Path, *, commit_ms: int = 1, queue_rows: int = 200_000) -> SqliteStore:
@@ -145,6 +148,48 @@ def test_a_batch_that_cannot_be_stored_fails_alone(tmp_path: Path) -> None:
     assert [future.exception() is None for future in futures] == [True, False, False, True]
     assert store.bars(BTC, "1s").trades.sum() == 11
     store.close()
+
+
+class HeldImport:
+    """An import that stands still inside its transaction until it is let on, and then ends as it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.begun, self.let_on, self._error = threading.Event(), threading.Event(), error
+
+    def __call__(self) -> Iterator[list[Tick]]:
+        yield [trade(1, T0, symbol="ETHUSDT")]
+        self.begun.set()
+        assert self.let_on.wait(30)
+        if self._error:
+            raise self._error
+
+
+def test_an_import_that_is_being_written_tells_for_how_long_all_else_waits(tmp_path: Path) -> None:
+    store, held = open_sqlite(tmp_path / "a.db"), HeldImport()
+    assert store.status().writer.waits_seconds == 0
+    done = store.append_whole(held)
+    assert held.begun.wait(30)
+    waiting = store.append([trade(1, T0)])
+    first = store.status().writer
+    assert (first.long_work, first.trouble, BTC in store.instruments()) == ("an import", None, False)
+    assert store.status().writer.waits_seconds > first.waits_seconds > 0
+    held.let_on.set()
+    assert (done.result(30).stored, waiting.result(30).stored) == (1, 1)
+    wait_for(lambda: store.status().writer.waits_seconds == 0)
+    assert store.status().writer.long_work == ""
+    store.close()
+
+
+@pytest.mark.parametrize(("error", "level"), [(Cancelled("it was cancelled"), "INFO"), (ValueError("x"), "ERROR")])
+def test_what_was_cancelled_is_no_error_in_the_log(
+    error: Exception, level: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, held = open_sqlite(tmp_path / "a.db"), HeldImport(error)
+    held.let_on.set()
+    with caplog.at_level("INFO"), pytest.raises(type(error)):
+        store.append_whole(held).result(30)
+    store.close()
+    assert [record.levelname for record in caplog.records if "written" in record.message] == [level]
 
 
 def test_pages_that_read_while_trades_come_never_see_half_a_bar(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Protocol
 from market import HOUR, MINUTE, Bar, Gap, Instrument, Label, Tick, Timeframe, WrongUse, did_you_mean
 from pairscope.recording.clock import VenueClock
 from pairscope.recording.feed import Batch, FeedError, FeedStatus, Unfillable, VenueError
+from pairscope.recording.intake import NOT_ASKED
 from pairscope.recording.venue import Page, Request, Span, Venue
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,7 @@ TIME_SECONDS, TIME_AGAIN_SECONDS = 600.0, 60.0
 LOOK_SECONDS = 1.0
 """So often we look whether one of our own clocks has jumped."""
 
-PIECES_AT_ONCE = 4
-CANDLE_PAGES = 8
+PIECES_AT_ONCE, CANDLE_PAGES = 4, 8
 VAIN_ANSWERS = 3
 """What a venue has said so often in a row is believed, although it brings nothing."""
 
@@ -45,8 +45,6 @@ MOST_DOUBTS = 10_000
 
 EDGE_MS = MINUTE
 """So close to the age that a venue serves, what lies before is taken for cut off."""
-
-NOT_ASKED = "the venue sent what was not asked for"
 
 
 class Stream(Protocol):
@@ -68,7 +66,7 @@ class Stream(Protocol):
         """Tell how it is connected; from any thread."""
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; another stream can be begun."""
 
 
 class Timed(Protocol):
@@ -104,8 +102,11 @@ class Requests(Protocol):
     async def timed(self, request: Request, *, urgent: bool = False) -> Timed:
         """Return the body of the answer, and how long it took."""
 
+    async def hang_up(self) -> None:
+        """Close the connections until something is asked again."""
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections for good."""
 
 
 @contextmanager
@@ -398,13 +399,26 @@ class Live:
         """Connect anew."""
         self._wire.reopen(why)
 
+    async def pause(self) -> None:
+        """Let go of connections until the next stream; what the venue allows stays known."""
+        await self._end_stream()
+        batches, self._batches = self._batches, None
+        if batches is not None:
+            async for _ in batches:  # one that was broken off would close the next connection when it is forgotten
+                pass
+        await self._rest.hang_up()
+
     async def close(self) -> None:
         """Let go of connections; the stream ends."""
-        for task in self._looks:
-            task.cancel()
-        await asyncio.gather(*self._looks, return_exceptions=True)
-        await self._wire.close()
+        await self._end_stream()
         await self._rest.close()
+
+    async def _end_stream(self) -> None:
+        looks, self._looks = self._looks, []
+        for task in looks:
+            task.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+        await self._wire.close()
 
     def _refuse_too_many(self, symbol: str) -> None:
         most = self._words.most_symbols

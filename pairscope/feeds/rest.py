@@ -239,6 +239,10 @@ class Rest:
     async def close(self) -> None:
         """Close all connections; what is asked from now on fails."""
         self._closed = True
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Close the connections that are open; the next request opens another."""
         clients = list(self._clients.values())
         self._clients.clear()
         for client in clients:

@@ -350,6 +350,7 @@ class Wire:
     async def stream(self, symbols: Sequence[str]) -> AsyncIterator[Batch]:
         """Yield what arrives, all that came since the last time at once, until the wire is closed."""
         self._symbols, self._closed = dict.fromkeys(symbols), False
+        self.inbox.take()  # what came while the last connection was closed is old by now; its ids are found missing
         self._keeper = asyncio.create_task(self._keep(), name=f"wire of {self.venue.name}")
         try:
             while not self._closed:

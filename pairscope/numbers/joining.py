@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from market import IMPORTED, SECOND, Bars, Flags, Floats, Instrument, Integers, Timeframe, WrongUse, iso
+from pairscope.kernels.joining import common
 from pairscope.numbers.series import values, whole_number
 
 FLAGS = ("forming", "gap", "klines", "filled")
@@ -115,7 +116,7 @@ def _step(time: Integers, name: str) -> Timeframe:
 
 
 def _demand_order(leg: Leg, name: str) -> None:
-    wrong = np.flatnonzero(np.diff(leg.time) <= 0)
+    wrong = np.flatnonzero(leg.time[1:] <= leg.time[:-1])
     if len(wrong):
         first = int(wrong[0]) + 1
         what = "comes twice" if leg.time[first] == leg.time[first - 1] else "is earlier than the one before it"
@@ -145,7 +146,7 @@ def join(y: Leg, x: Leg, *, fill: int = 0, minimum_volume: float = 0.0) -> Joine
         borrowed_y, borrowed_x = y.time[in_y] < shared, x.time[in_x] < shared
     flags = y.flags[in_y] | x.flags[in_x] | (borrowed_y | borrowed_x) * FILLED
     filled_y, filled_x = int(borrowed_y.sum()), int(borrowed_x.sum())
-    kept = _busy(y.volume[in_y], x.volume[in_x], minimum_volume)
+    kept = _busy(y, x, in_y, in_x, minimum_volume)
     return Joined(
         timeframe=y.timeframe,
         time=shared[kept],
@@ -164,10 +165,15 @@ def _match(time_y: Integers, time_x: Integers) -> tuple[Integers, Any, Any]:
     """Return the times that both legs have, and their places in each."""
     if np.array_equal(time_y, time_x):
         return time_y.copy(), slice(None), slice(None)
-    at_x = np.searchsorted(time_x, time_y)
-    at_x[at_x == len(time_x)] = 0
-    in_y = np.flatnonzero(time_x[at_x] == time_y) if len(time_x) else np.empty(0, np.int64)
-    return time_y[in_y], in_y, at_x[in_y]
+    in_y, in_x = common(_read_only(time_y), _read_only(time_x))
+    return time_y[in_y], in_y, in_x
+
+
+def _read_only(time: Integers) -> Integers:
+    """Return times as the kernel takes them: bars of a store may not be written to, and it is compiled for one kind."""
+    view = np.ascontiguousarray(time, np.int64).view()
+    view.flags.writeable = False
+    return view
 
 
 def _match_filled(time_y: Integers, time_x: Integers, start: int, longest: int) -> tuple[Integers, Integers, Integers]:
@@ -183,13 +189,15 @@ def _between(time: Integers, start: int, end: int) -> int:
     return int(np.searchsorted(time, end, side="right") - np.searchsorted(time, start)) if end >= start else 0
 
 
-def _busy(volume_y: Floats, volume_x: Floats, least: float) -> Flags | slice:
+def _busy(y: Leg, x: Leg, in_y: Any, in_x: Any, least: float) -> Flags | slice:
     """Return which rows have enough volume in both legs; all of them when nothing is asked for."""
     if not least >= 0:
         raise WrongUse(f"minimum_volume is {least!r}; expected 0 or more")
     if least == 0:
         return slice(None)
+    volume_y, volume_x = y.volume[in_y], x.volume[in_x]
     for volume, name in ((volume_y, "y"), (volume_x, "x")):
         if len(volume) and np.isnan(volume).all():
             raise WrongUse(f"the volumes of {name} are not known: a minimum volume cannot be asked for")
-    return (volume_y >= least) & (volume_x >= least)
+    busy: Flags = (volume_y >= least) & (volume_x >= least)
+    return busy

@@ -216,12 +216,12 @@ def _columns(
         lines, state, walked = _surprises(y, x, joined, options, kept, old)
     else:
         lines = _lines(y[rows], x[rows], options, hedge)
-    fresh = {"price_y": joined.y[rows], "price_x": joined.x[rows], **lines}
-    fresh["correlation"] = correlation_of(joined.y[rows], joined.x[rows], options.window)
-    if kept is None or not new:
-        return fresh, state, walked
-    columns = {name: np.concatenate((kept.columns[name][old], column[new - first :])) for name, column in fresh.items()}
-    return columns, state, walked
+    fresh = {**lines, "correlation": correlation_of(joined.y[rows], joined.x[rows], options.window)}
+    if kept is not None and new:
+        fresh = {
+            name: np.concatenate((kept.columns[name][old], column[new - first :])) for name, column in fresh.items()
+        }
+    return {"price_y": joined.y, "price_x": joined.x, **fresh}, state, walked
 
 
 def _lines(y: Floats, x: Floats, options: PairOptions, hedge: HedgeRatio) -> Columns:

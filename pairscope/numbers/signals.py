@@ -64,7 +64,7 @@ def rules_of(
             raise WrongUse(f"{name} is {inner:g} and entry is {top:g}; expected {name} from 0 to below the entry")
     limit = math.inf if stop is None else float(stop)
     if not limit > top:
-        raise WrongUse(f"stop is {limit:g} and entry is {top:g}; expected a stop beyond the entry, or None")
+        raise WrongUse(f"stop is {limit:g} and entry is {top:g}; expected a stop beyond the entry, or none")
     bars = 0 if time_stop is None else whole_number("time_stop", time_stop, least=1)
     return Rules(top, low, limit, back, bars)
 

@@ -79,6 +79,8 @@ class PairSummary:
     end: str
     n: int
     needed: int
+    """So many closed bars until all is known: a correlation is of returns, and takes one more than its window."""
+
     missing_y: int
     missing_x: int
     missing_share: float

@@ -163,7 +163,7 @@ def _reasons(found: Findings) -> Iterator[Reason]:
 
 def _data(found: Findings) -> Reason:
     if found.n < found.needed:
-        return Reason("data", False, f"{found.n:,} of {found.needed:,} bars; the rest is still to come")
+        return Reason("data", False, f"{found.n:,} of {found.needed:,} bars are there")
     if found.missing_share > MISSING_SHARE:
         return Reason("data", None, f"the legs lack {found.missing_share:.0%} of each other's bars")
     if found.removed > MISSING_SHARE * (found.n + found.removed):
@@ -210,14 +210,16 @@ def _edge(found: Findings) -> Reason:
     edge, trips = known_edge(found), found.realised_trips
     if math.isnan(edge):
         return Reason("edge", None, f"the edge is not known: {trips} of {ENOUGH_TRIPS} round trips are completed")
-    past = f"; {trips} past trips earned {found.realised_bp:+.1f} bp before costs" if trips >= ENOUGH_TRIPS else ""
-    text = f"edge {edge:+.1f} bp after {found.cost_bp:.1f} bp costs{past}"
+    past = f"; {trips} past trips earned {found.realised_bp:+z.1f} bp before costs" if trips >= ENOUGH_TRIPS else ""
+    text = f"edge {edge:+z.1f} bp after {found.cost_bp:.1f} bp costs{past}"
     if edge <= 0:
         return Reason("edge", False, text)
     return Reason("edge", edge >= (COMFORT - 1) * found.cost_bp or None, text)
 
 
 def _freshness(found: Findings) -> Reason:
+    if not found.n:
+        return Reason("freshness", None, "no closed bar of both legs")
     gaps = f"{found.gap_bars:,} bars overlap a gap in the trades" if found.gap_bars else "no open gap"
     if found.age_bars > STALE_BARS:
         span = Timeframe.parse(found.timeframe)

@@ -9,10 +9,20 @@ from typing import Any
 
 from market import Gap, Hole, Instrument, Reject, Tick
 from pairscope.recording.feed import Batch, Feed, VenueError
-from pairscope.recording.health import LIVE_SECONDS, FeedState, SymbolHealth, SymbolState, VenueHealth
+from pairscope.recording.health import LIVE_SECONDS, FeedState, Resting, SymbolHealth, SymbolState, VenueHealth
 from pairscope.recording.history import History
 from pairscope.recording.intake import CLOCKS_MAY_DIFFER_MS, Intake, pauses
-from pairscope.recording.line import CONFIRMED_BY, LONGEST_JUMP, MISSED, Line, Mark, Taken
+from pairscope.recording.line import (
+    CONFIRMED_BY,
+    CONNECTION_LOST,
+    LONGEST_JUMP,
+    MISSED,
+    PAUSED,
+    STOPPED,
+    Line,
+    Mark,
+    Taken,
+)
 from pairscope.recording.repairs import REORDER_SECONDS, Repairs
 from pairscope.recording.watch import SHORTEST_SILENCE, Silence, patience
 from store import Appended, Store, StoreBusy
@@ -71,6 +81,13 @@ class Channel:
         self._reopening = 0.0
         self._state: FeedState = "starting"
         self._message = ""
+        self._ending = False
+        self._rest: Resting | None = None
+        self._going_on = asyncio.Event()
+        self._stream: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._put_off: list[Gap | Hole] = []
+        """What is to be filled when recording goes on."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._follows: set[asyncio.Task[None]] = set()
 
@@ -87,14 +104,14 @@ class Channel:
 
     async def run(self) -> None:
         """Record until the source ends, or until cancelled; what is under way then is `unfinished`."""
-        watch = self._spawn(self._watch())
+        watch = self._watching = self._spawn(self._watch())
         try:
-            await self._stream_for_ever()
+            await self._stream_to_the_end()
             while waiting := [*self.unfinished, *self.repairs.tasks, *(self._tasks - {watch})]:
                 await asyncio.wait(waiting)
             self._state = "ended"
         except asyncio.CancelledError:
-            self._state = "stopped"
+            self._state, self._ending = "stopped", True
             raise
         finally:
             watch.cancel()
@@ -122,6 +139,62 @@ class Channel:
         if not task.cancelled() and (error := task.exception()):
             log.error("a task of %s broke", self.feed.venue, exc_info=error)
             self._message = f"{type(error).__name__}: {error}"
+
+    async def _stream_to_the_end(self) -> None:
+        """Stream until the source ends, but not while recording rests."""
+        while True:
+            if self._rest:
+                await self._going_on.wait()
+            stream = self._stream = asyncio.get_running_loop().create_task(self._stream_for_ever())
+            try:
+                await asyncio.wait([stream])
+            except asyncio.CancelledError:
+                stream.cancel()
+                await asyncio.wait([stream])
+                raise
+            if not stream.cancelled():
+                return stream.result()
+
+    async def rest(self, why: Resting) -> None:
+        """Let go of the venue until `go_on`; what is stored can still be repaired."""
+        self._going_on.clear()
+        connected = self.feed.status().state == "connected"
+        self._rest = self._state = why
+        self._message = ""
+        self._put_off += self.repairs.tasks.values()
+        broken_off = [self._stream, *(self._tasks - {self._watching}), *self.repairs.tasks]
+        running = [task for task in broken_off if task and not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        for line in self.lines.values():
+            asked = line.silence.asked is not None and not line.silence.quiet
+            line.rest(PAUSED if why == "paused" else STOPPED, heard=connected and not asked)
+            line.has_history = False
+        await self.feed.pause()
+
+    def go_on(self) -> None:
+        """Record again, and begin with what was put off."""
+        if not self._rest:
+            return
+        self._rest, self._state = None, "starting"
+        for line in self.lines.values():
+            line.go_on(self.now_ms())
+        waiting, self._put_off = self._put_off, []
+        for gap in waiting:
+            self.repairs.begin(gap)
+        self._going_on.set()
+
+    def _begin_repair(self, gap: Gap | Hole, *, after: float = 0.0) -> None:
+        if gap.cause == STOPPED:
+            task = asyncio.get_running_loop().create_task(self.repairs.leave_out(gap))
+            self._follows.add(task)  # it asks nobody, and so goes on when recording rests
+            task.add_done_callback(self._follows.discard)
+        elif self._rest:
+            self._put_off.append(gap)
+        else:
+            self.repairs.begin(gap, after=after)
 
     async def _stream_for_ever(self) -> None:
         """Prepare and stream until the source ends; what breaks is begun again, after a pause that grows."""
@@ -172,6 +245,12 @@ class Channel:
         self._left.add(instrument)
         self.lines.pop(instrument, None)
         self.repairs.give_up(instrument)
+        self._put_off = [gap for gap in self._put_off if gap.instrument != instrument]
+
+    async def repair(self, gap: Gap) -> None:
+        """Fill a gap of the ledger now, also one that was given up."""
+        if gap.instrument in self.lines:
+            await self.repairs.retry(gap)
 
     async def _prepare(self) -> None:
         """Find where each instrument's ids go on; what is done is not done again."""
@@ -186,7 +265,7 @@ class Channel:
         latest = await asyncio.to_thread(self._store.latest)
         for gap in await asyncio.to_thread(self._store.gaps, state="open"):
             if gap.instrument in names:
-                self.repairs.begin(gap)
+                self._begin_repair(gap)
                 # A gap can end above all that is stored: the process was killed before its first piece came.
                 known[gap.instrument] = max(known.get(gap.instrument, (-1, 0)), (gap.last_id, gap.end_ms))
         for line in fresh:
@@ -286,8 +365,8 @@ class Channel:
                 count, holes, commit = 0, lost, self._intake.append_when_there_is_room([], lost)
             else:
                 break
-        for hole in holes if self._state != "stopped" else ():  # then they are taken up at the next start
-            self.repairs.begin(hole, after=REORDER_SECONDS if hole.cause == MISSED else 0.0)
+        for hole in () if self._ending else holes:  # then they are taken up at the next start
+            self._begin_repair(hole, after=REORDER_SECONDS if hole.cause == MISSED else 0.0)
 
     # ------------------------------------------------------------------------- what was missed
 
@@ -296,7 +375,7 @@ class Channel:
         lines = [self.lines[each] for each in instruments if each in self.lines]
         for line in lines:
             line.silence = Silence(self._monotonic())
-            line.interrupt("connection lost")
+            line.interrupt(CONNECTION_LOST)
         self._spawn(self._catch_up([(line, line.silence) for line in lines]))
         new = [line for line in lines if not line.has_history]
         if self.feed.candle_lengths and new:
@@ -370,6 +449,7 @@ class Channel:
             line.begin_at(*newest)
             return False
         if newest[0] <= line.mark.last_id:
+            line.mark = line.mark._replace(cause=MISSED)  # whatever is missing from now on is so for another reason
             return False
         if line.pulse.seen is not None and self.now_ms() - newest[1] < UNDER_WAY_SECONDS * 1000:
             await asyncio.sleep(UNDER_WAY_SECONDS)
@@ -395,7 +475,7 @@ class Channel:
                 log.exception("looking after %s broke; it goes on", self.feed.venue)
 
     def _look(self) -> None:
-        if not self.feed.contiguous or self.feed.status().state != "connected":
+        if self._rest or not self.feed.contiguous or self.feed.status().state != "connected":
             return
         now = self._monotonic()
         due = [
@@ -459,7 +539,8 @@ class Channel:
         if state in ("starting", "streaming") and status.state in ("disconnected", "refused"):
             state = status.state
         status = replace(status, reconnects=status.reconnects + self.restarts)
-        return VenueHealth(self.feed.venue, self.feed.label, state, status.message or message, status)
+        message = "" if self._rest else status.message or message
+        return VenueHealth(self.feed.venue, self.feed.label, state, message, status)
 
     def symbols_health(self) -> list[SymbolHealth]:
         """Tell how each symbol does; from any thread."""
@@ -492,6 +573,8 @@ def _state(line: Line, venue: VenueHealth, now: float, repairing: int) -> Symbol
     age = line.pulse.age(now)
     if line.instrument in venue.status.refused:
         return "refused"
+    if venue.state in ("paused", "stopped"):
+        return venue.state
     if venue.state in ("disconnected", "refused"):
         return "disconnected"
     if age is None:

@@ -142,6 +142,9 @@ class Feed(Protocol):
     def remove(self, instrument: Instrument) -> None:
         """Stream one less; the others are not disturbed."""
 
+    async def pause(self) -> None:
+        """Let go of connections until the next `stream`, which begins anew; nobody is streaming now."""
+
     async def close(self) -> None:
         """Let go of connections; nothing is asked of the feed afterwards."""
 
@@ -177,6 +180,9 @@ class Offline:
     def remove(self, instrument: Instrument) -> None:
         """Refuse: what this source has is known from the start."""
         raise WrongUse(f"{instrument} cannot be taken from what is being replayed")
+
+    async def pause(self) -> None:
+        """Do nothing: there is no connection."""
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

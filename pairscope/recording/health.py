@@ -15,11 +15,18 @@ RATE_SECONDS = 60
 UNUSUAL = 20
 """So many times the mean pause between trades is unusual (e^-20 if they are Poisson)."""
 
-SymbolState = Literal["waiting", "live", "quiet", "stale", "repairing", "disconnected", "refused"]
+SymbolState = Literal["waiting", "live", "quiet", "stale", "repairing", "disconnected", "refused", "paused", "stopped"]
 """`waiting`: no trade yet; `quiet`: none for a while, but that is not unusual, or the venue says that there was none;
-`stale`: unusually long; `repairing`: fresh, but trades before are being fetched; `refused`: the venue trades it not."""
+`stale`: unusually long; `repairing`: fresh, but trades before are being fetched; `refused`: the venue trades it not;
+`paused`, `stopped`: somebody wants nothing to be recorded now, and what is missed is fetched afterwards, or is not."""
 
-FeedState = Literal["starting", "streaming", "failing", "disconnected", "refused", "ended", "stopped"]
+FeedState = Literal["starting", "streaming", "failing", "disconnected", "refused", "ended", "paused", "stopped"]
+
+Resting = Literal["paused", "stopped"]
+"""Why nothing is recorded for a while: what is missed in a pause is fetched afterwards; in a stop it is left out.
+
+It lasts until recording goes on, or the process is started again: then what was missed is fetched in any case.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +81,15 @@ class FeedHealth:
     """Of the store's ledger, all symbols together; a moment old."""
     gaps_abandoned: int
     """Gaps whose trades cannot be had; the ledger says why, and candles stand in for them."""
+    gaps_left_out: int
+    """Those of them, since this process began, that lie in a time for which recording was stopped."""
     reconnects: int
     queue: int
     """Trades received that are not handed to the store yet."""
     loop_lag_ms: float
     """The longest that the event loop was held up in the last minute."""
+    gaps_given_up: int = 0
+    """Gaps that this process has given up although their trades were wanted, less those asked for again since."""
 
 
 class Pulse:

@@ -17,6 +17,15 @@ CONFIRMED_BY = 3
 """So many trades in a row that agree with one another are believed; the first of them are fetched once more by id."""
 
 MISSED = "missed in the stream"
+CONNECTION_LOST = "connection lost"
+PAUSED, STOPPED = "recording was paused", "recording was stopped"
+"""Why a hole is there that somebody wanted; the trades of the second are not fetched by themselves."""
+
+STOPPED_AND_MORE = "recording was stopped, and not heard at once when it went on"
+"""Ids do not tell which trades were made after the stop: all are fetched."""
+
+SOON_MS = 5_000
+"""Recording that goes on is expected to hear its first trade so soon."""
 
 UNLIKELY_PRICE = "price is far from the last one; it is asked for once more"
 UNLIKELY_ID = "trade id is far from the last one; it is asked for once more"
@@ -63,6 +72,9 @@ class Line:
         """Whether the mark is what the venue's archive said; the stream knows better."""
         self._doubted: list[Tick] = []
         """Trades in a row that are not believed, but agree with one another."""
+        self._resting = False
+        self._went_on_ms = 0
+        """When recording went on after its last rest, by the venue's time."""
 
     def take(self, ticks: Sequence[Tick], *, now: float, now_ms: int, latest_ms: int) -> Taken:
         """Audit trades in the order in which they came.
@@ -78,6 +90,7 @@ class Line:
         rejects: list[Reject] = []
         fresh = 0
         for tick in ticks:
+            doubted = self._doubted
             wrong = flaw(tick, latest_ms=latest_ms) or self._doubt(tick)
             if wrong:
                 rejects.append(Reject(tick.venue, tick.symbol, wrong, repr(tick)))
@@ -85,7 +98,7 @@ class Line:
             sound.append(tick)
             before = self.mark
             if hole := self._step(tick):
-                holes.append(hole)
+                holes += _without(hole, doubted)
             fresh += self.mark is not before or not self.contiguous
         self.received += len(sound)
         if fresh:
@@ -98,13 +111,34 @@ class Line:
         if self.mark and self.mark.cause == MISSED:
             self.mark = self.mark._replace(cause=cause)
 
+    def rest(self, cause: str, *, heard: bool) -> None:
+        """Note that nobody listens from now on; `heard` tells whether all that was made until now has come.
+
+        A hole that holds also what was missed before, or since recording went on last, is not one of a stop: its ids do
+        not tell when they were made, and to fetch too much is better than to lose what was owed.
+        """
+        if self.mark:
+            self.mark = self.mark._replace(cause=self._cause_of_rest(self.mark.cause, cause, heard=heard))
+        self._resting = True
+
+    def _cause_of_rest(self, before: str, cause: str, *, heard: bool) -> str:
+        if before == MISSED:
+            return cause if heard else CONNECTION_LOST
+        if before in (PAUSED, STOPPED) and self._resting:
+            return cause
+        return STOPPED_AND_MORE if before == STOPPED else before
+
+    def go_on(self, now_ms: int) -> None:
+        """Note that recording goes on, by the venue's time."""
+        self._resting, self._went_on_ms = False, now_ms
+
     def advance(self, last_id: int, last_ms: int, cause: str) -> Hole | None:
         """Move on to a trade that the venue says exists; return the hole up to it, if it is beyond the last."""
         mark = self.mark
         if mark is None or last_id <= mark.last_id:
             return None
         self.mark, self._from_the_archive = Mark(last_id, last_ms, cause), True
-        return Hole(self.instrument, mark.last_id + 1, last_id, mark.last_ms, last_ms, mark.cause)
+        return self._hole(mark, last_id, last_ms)
 
     def begin_at(self, last_id: int, last_ms: int) -> None:
         """Begin after a trade that the venue says exists: what comes later and is not streamed was missed."""
@@ -121,7 +155,12 @@ class Line:
         self.price, self.time_ms = tick.price, tick.time_ms
         if mark is None or tick.trade_id == mark.last_id + 1 or not self.contiguous:
             return None
-        return Hole(self.instrument, mark.last_id + 1, tick.trade_id - 1, mark.last_ms, tick.time_ms, mark.cause)
+        return self._hole(mark, tick.trade_id - 1, tick.time_ms)
+
+    def _hole(self, mark: Mark, last_id: int, end_ms: int) -> Hole:
+        late = mark.cause == STOPPED and end_ms > self._went_on_ms + SOON_MS
+        cause = STOPPED_AND_MORE if late else mark.cause
+        return Hole(self.instrument, mark.last_id + 1, last_id, mark.last_ms, end_ms, cause)
 
     def _doubt(self, tick: Tick) -> str | None:
         """Return why a trade is not believed yet.
@@ -133,12 +172,12 @@ class Line:
             return None
         why = _unlike(tick, self.price, self.mark.last_id, self.mark.last_ms)
         if why is None or (why is UNLIKELY_ID and self._from_the_archive):
-            self._doubted.clear()
+            self._doubted = []
             return None
         if self._doubted:
             before = self._doubted[-1]
             if _unlike(tick, before.price, before.trade_id, before.time_ms):
-                self._doubted.clear()
+                self._doubted = []
         self._doubted.append(tick)
         if len(self._doubted) < CONFIRMED_BY:
             return why
@@ -146,8 +185,19 @@ class Line:
         if first.trade_id <= self.mark.last_id:
             # The ids began anew, or the first one of all was damaged: go on from here.
             self.mark = Mark(first.trade_id - 1, first.time_ms, MISSED)
-        self._doubted.clear()
+        self._doubted = []
         return None
+
+
+def _without(hole: Hole, doubted: Sequence[Tick]) -> list[Hole]:
+    """End the hole of a stop before the trades that came and were not believed: those are asked for once more."""
+    inside = [tick for tick in doubted if hole.first_id <= tick.trade_id <= hole.last_id]
+    if hole.cause != STOPPED or not inside:
+        return [hole]
+    first = min(inside, key=lambda tick: tick.trade_id)
+    missed = hole._replace(first_id=first.trade_id, start_ms=first.time_ms, cause=MISSED)
+    stopped = hole._replace(last_id=first.trade_id - 1, end_ms=first.time_ms)
+    return [stopped, missed] if stopped.first_id <= stopped.last_id else [missed]
 
 
 def _left(holes: list[Hole], sound: Sequence[Tick]) -> list[Hole]:

@@ -5,13 +5,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from market import MAX_ID, Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName, flaw
 from pairscope.recording.feed import Feed, Unfillable, VenueError
 from pairscope.recording.intake import Intake, pauses
-from pairscope.recording.line import is_steep
-from store import Store
+from pairscope.recording.line import STOPPED, is_steep
+from store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,21 @@ Range = tuple[Instrument, int, int]
 def range_of(gap: Gap | Hole) -> Range:
     """Return what ids of which instrument a gap is of."""
     return gap.instrument, gap.first_id, gap.last_id
+
+
+def _holds(whole: Range, gap: Gap) -> bool:
+    """Tell whether a gap is of a range that is being filled: a refill can split it."""
+    instrument, first, last = whole
+    return gap.instrument == instrument and first <= gap.first_id and gap.last_id <= last
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What was tried for a gap so far, since this process began."""
+
+    attempts: int
+    trouble: str
+    """Why the last attempt failed."""
 
 
 class Repairs:
@@ -72,8 +87,13 @@ class Repairs:
         self._failures: Counter[tuple[str, str, int]] = Counter()
         self._doubts: Counter[Range] = Counter()
         self._ranges: set[Range] = set()
+        self._efforts: dict[Range, Effort] = {}
+        self._bells: dict[Range, asyncio.Event] = {}
         self.tasks: dict[asyncio.Task[None], Gap | Hole] = {}
         self.filled = 0
+        self.left_out = 0
+        """Gaps that were given up because nobody wanted their trades."""
+        self._given_up: set[int] = set()
 
     def begin(self, gap: Gap | Hole, *, after: float = 0.0) -> None:
         """Fill a gap that the ledger has, unless that is being done already; `after` some seconds."""
@@ -81,12 +101,48 @@ class Repairs:
             task = asyncio.get_running_loop().create_task(self._repair(gap, after))
             self.tasks[task] = gap
             self._ranges.add(range_of(gap))
+            self._bells[range_of(gap)] = asyncio.Event()
             task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         gap = self.tasks.pop(task)
         self._ranges.discard(range_of(gap))
         self._doubts.pop(range_of(gap), None)
+        self._bells.pop(range_of(gap), None)
+        self._efforts.pop(range_of(gap), None)
+
+    async def retry(self, gap: Gap) -> None:
+        """Fill a gap of the ledger now: one that waits for its next turn waits no longer, one given up is reopened."""
+        if gap.state == "abandoned":
+            await asyncio.wrap_future(self._store.reopen_gap(gap.key))
+            self._given_up.discard(gap.key)
+        under_way = [bell for whole, bell in self._bells.items() if _holds(whole, gap)]
+        for bell in under_way:
+            bell.set()
+        if (gap.state == "abandoned" or not under_way) and await self._parts(gap, "open"):
+            self.begin(gap)
+
+    @property
+    def given_up(self) -> int:
+        """How many gaps this process has given up although their trades were wanted; from any thread."""
+        return len(self._given_up)
+
+    def effort(self, gap: Gap) -> Effort | None:
+        """Return what was tried for a gap that is being filled; None when nothing failed. From any thread."""
+        return next((effort for whole, effort in list(self._efforts.items()) if _holds(whole, gap)), None)
+
+    async def leave_out(self, gap: Gap | Hole) -> None:
+        """Leave a gap that the ledger has as it is: nobody wanted its trades. The venue's candles cover it."""
+        for pause in pauses():
+            try:
+                for part in await self._parts(gap, "open"):
+                    await self._close(part, gap.cause)
+                    self.left_out += 1
+            except StoreError as error:
+                log.warning("the gap that was wanted is not closed yet: %s", error)
+                await asyncio.sleep(pause)
+            else:
+                return
 
     def running(self, instrument: Instrument) -> int:
         """Return how many gaps of an instrument are being filled, or wait for their turn."""
@@ -107,13 +163,26 @@ class Repairs:
                 async with self._slots:
                     return await self._fill(gap)
             except Exception as error:
+                self._note(gap, error)
                 log.warning(
                     "ids %d to %d of %s are not filled yet: %s", gap.first_id, gap.last_id, gap.instrument, error
                 )
             with suppress(Exception):  # the store is as much in trouble as before
                 before, left = left, sum(part.last_id - part.first_id + 1 for part in await self._parts(gap, "open"))
                 waits = pauses() if left < before else waits
-            await asyncio.sleep(next(waits))  # without a slot: others can use it
+            await self._rest(gap, next(waits))  # without a slot: others can use it
+
+    def _note(self, gap: Gap | Hole, error: Exception) -> None:
+        before = self._efforts.get(range_of(gap), Effort(0, ""))
+        self._efforts[range_of(gap)] = Effort(before.attempts + 1, str(error))
+
+    async def _rest(self, gap: Gap | Hole, seconds: float) -> None:
+        """Wait before the next attempt, unless somebody asks for it now."""
+        bell = self._bells[range_of(gap)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await bell.wait()
+        bell.clear()
 
     async def _fill(self, gap: Gap | Hole) -> None:
         while parts := await self._parts(gap, "open"):
@@ -205,4 +274,6 @@ class Repairs:
         log.warning("ids %d to %d of %s: %s", part.first_id, part.last_id, part.instrument, reason)
         await asyncio.wrap_future(self._store.close_gap(part.key, "abandoned" if lost else "empty", reason))
         if lost:
+            if part.cause != STOPPED:
+                self._given_up.add(part.key)
             self._on_abandoned(part)

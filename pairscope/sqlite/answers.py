@@ -1,10 +1,13 @@
 """What a store tells of itself."""
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from market import Coverage, Instrument, Label
 from pairscope.sqlite.writer import WriterStatus
+
+SQLITE_VERSION = sqlite3.sqlite_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Owner:
     token: str
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for as long as it is open, unless another one has it; return whether it is locked now."""
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
@@ -46,7 +47,7 @@ def _try_lock(descriptor: int) -> bool:
 def _lock_patiently(descriptor: int) -> bool:
     """Lock, also when another process has the lock for a moment, to find out whether there is an owner."""
     for _ in range(20):
-        if _try_lock(descriptor):
+        if try_lock(descriptor):
             return True
         threading.Event().wait(0.01)
     return False
@@ -103,7 +104,7 @@ def find_owner(store: Path) -> Owner | None:
     except OSError:
         return None
     try:
-        return None if _try_lock(descriptor) else _read(path)
+        return None if try_lock(descriptor) else _read(path)
     finally:
         os.close(descriptor)
 

@@ -141,16 +141,27 @@ GAPS_BY_ID = """
 CREATE INDEX gaps_by_id ON gaps (symbol, first_id);
 """
 
+RECORDS = """
+CREATE TABLE records (                          -- the desk's own, such as presets
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    json TEXT NOT NULL,
+    time INTEGER NOT NULL,                      -- when it was put
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS = (
     Migration("ticks and bars", TICKS_AND_BARS),
     Migration("ledgers of gaps, rejects and runs", LEDGERS),
     Migration("klines", KLINES),
     Migration("klines of which the turnover is not known", TURNOVER_UNKNOWN),
     Migration("gaps by id", GAPS_BY_ID),
+    Migration("records of the desk", RECORDS),
 )
 OURS = {"symbols", "ticks", "bars_1s", "bars_1m"}
 """A database with all of these tables is a store; one that lacks some is another program's."""
-TABLES = ("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs")
+TABLES = ("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +232,7 @@ def _sound(path: Path) -> Iterator[None]:
 
 def _configure(db: sqlite3.Connection) -> None:
     # FULL, because NORMAL loses every commit since the last checkpoint in a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "cache_size=-32000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "cache_size=-8000"):
         db.execute(f"PRAGMA {pragma}")
     db.execute(f"PRAGMA journal_size_limit={32 * 2**20}")
     db.execute("SELECT count(*) FROM sqlite_master")
@@ -297,9 +308,11 @@ def back_up(db: sqlite3.Connection, target: Path) -> None:
     copy = sqlite3.connect(part)
     try:
         db.backup(copy)
+        copy.close()
+        part.replace(target)
     finally:
         copy.close()
-    part.replace(target)
+        part.unlink(missing_ok=True)
 
 
 def _look_over(db: sqlite3.Connection, path: Path) -> None:

@@ -1,9 +1,11 @@
 """What a store holds: the extent of its trades, their count, how much of a range is recorded."""
 
 import sqlite3
+from collections.abc import Callable, Iterator
 
-from market import Coverage, GapState, Instrument, Tick
-from pairscope.sqlite.reading import SIDES, extent, unrecorded
+from market import Coverage, GapState, Instrument, Label, Tick
+from pairscope.sqlite.answers import SymbolCheck
+from pairscope.sqlite.reading import SIDES, extent, read_gaps, unrecorded
 
 # CROSS keeps the order: one look-up a symbol, where a scan of all trades would take seconds.
 HIGHEST_IDS = """
@@ -74,3 +76,26 @@ def measure_coverage(db: sqlite3.Connection, key: int, start: int | None, end: i
         recorded -= max(0, min(gap_end, high) - max(gap_start, reached))
         reached = max(reached, gap_end)
     return Coverage(start, end, recorded)
+
+
+def survey(db: sqlite3.Connection, label: Callable[[Instrument], Label]) -> Iterator[SymbolCheck]:
+    """Count everything there is of each instrument; `label` tells where its trades come from."""
+    for instrument, key in known_symbols(db).items():
+        yield _survey_symbol(db, key, instrument, label(instrument))
+
+
+def _survey_symbol(db: sqlite3.Connection, key: int, instrument: Instrument, label: Label) -> SymbolCheck:
+    ticks, first, last, first_id, last_id = tick_totals(db, key)
+    return SymbolCheck(
+        instrument=instrument,
+        label=label,
+        ticks=ticks,
+        bar_trades=bar_total(db, key),
+        first_ms=first,
+        last_ms=last,
+        first_id=first_id,
+        last_id=last_id,
+        open_gaps=len(read_gaps(db, key, "open")),
+        abandoned_gaps=len(read_gaps(db, key, "abandoned")),
+        coverage=measure_coverage(db, key, None, None),
+    )

@@ -14,7 +14,20 @@ from itertools import chain, groupby, islice
 from operator import itemgetter, lt
 from typing import Any, NamedTuple
 
-from market import MINUTE, SECOND, Bar, Gap, GapState, Hole, Instrument, Tick, Timeframe, bars_from_rows, coarsen
+from market import (
+    MINUTE,
+    SECOND,
+    Bar,
+    Gap,
+    GapState,
+    Hole,
+    Instrument,
+    Reject,
+    Tick,
+    Timeframe,
+    bars_from_rows,
+    coarsen,
+)
 
 Row = tuple[int, int, int, float, float, int | None]
 """A trade as stored: symbol key, trade id, time, price, quantity, buy."""
@@ -36,6 +49,13 @@ STORED_KLINES = """
 INSERT_GAP = """
     INSERT INTO gaps (symbol, first_id, last_id, start, "end", opened, cause, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, 'open')"""
+ASKED = "; asked for again"
+"""Ends the cause of a gap that was given up and opened again."""
+
+REOPEN_GAP = """
+    UPDATE gaps SET state = 'open', closed = NULL, reason = NULL,
+        cause = CASE WHEN cause LIKE '%' || :asked THEN cause ELSE cause || :asked END
+    WHERE key = :key AND state = 'abandoned'"""
 STORED_TICKS = """
     SELECT trade_id, time, price, qty, buy FROM ticks
     WHERE symbol = ? AND trade_id IN (SELECT value FROM json_each(?))"""
@@ -68,6 +88,11 @@ class Conflict(NamedTuple):
     instrument: Instrument
     came: tuple[object, ...]
     stored: tuple[object, ...]
+
+    def reject(self) -> Reject:
+        """Return what the ledger of rejects says of it."""
+        detail = f"came {self.came}, stored {self.stored}"
+        return Reject(*self.instrument, "the id is stored with other values", detail)
 
 
 @dataclass(slots=True)
@@ -241,6 +266,13 @@ class Upkeep:
         book.touched = min(book.touched, gap.start_ms - gap.start_ms % SECOND)
         changes = "UPDATE gaps SET state = ?, reason = ?, closed = ? WHERE key = ?"
         db.execute(changes, (state, reason, now, gap.key))
+
+    def reopen_gap(self, db: sqlite3.Connection, key: int) -> None:
+        """Take a gap that was given up for open again; trades could fill it before, and it marks the same bars.
+
+        Its cause says so, once: at the next start, what somebody asked for is told from what nobody wanted.
+        """
+        db.execute(REOPEN_GAP, {"key": key, "asked": ASKED})
 
     def put_klines(
         self, db: sqlite3.Connection, instrument: Instrument, timeframe: Timeframe, bars: Sequence[Bar]

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -62,17 +62,25 @@ class _Job:
     work: Callable[[sqlite3.Connection], Any]
     rows: int
     done: Future[Any]
+    name: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
 class WriterStatus:
-    """How the writing goes: rows that wait, what keeps them from the disk (None: nothing) and for how long."""
+    """How the writing goes: rows that wait, what keeps them from the disk (None: nothing) and for how long.
+
+    `waits_seconds` tells for how long the oldest work is not on the disk yet, 0 when all is, whatever holds it up;
+    `long_work` names the work that may take long and is being written now.
+    """
 
     queued_rows: int
     trouble: str | None
     trouble_seconds: float
     commits: int
     last_commit_ms: float
+    waits_seconds: float = 0.0
+    long_work: str = ""
 
 
 class Writer:
@@ -84,8 +92,8 @@ class Writer:
         self._max_rows = max_rows
         self._queue_rows = queue_rows
         self._jobs: deque[_Job] = deque()
+        self._writing: list[_Job] = []
         self._rows = 0
-        self._oldest = 0.0
         self._closing = False
         self._last_try = 0.0
         self._trouble: str | None = None
@@ -98,11 +106,22 @@ class Writer:
 
     @property
     def status(self) -> WriterStatus:
-        seconds = time.monotonic() - self._trouble_since if self._trouble else 0.0
-        return WriterStatus(self._rows, self._trouble, seconds, self._commits, self._last_commit_ms)
+        now = time.monotonic()
+        with self._change:
+            oldest = next((job.since for jobs in (self._writing, self._jobs) for job in jobs), now)
+            long_work = next((job.name for job in self._writing if job.name), "")
+        troubled = now - self._trouble_since if self._trouble else 0.0
+        return WriterStatus(
+            self._rows, self._trouble, troubled, self._commits, self._last_commit_ms, max(0.0, now - oldest), long_work
+        )
 
-    def submit(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1) -> Future[T]:
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1, name: str = "") -> Future[T]:
         """Let `work` be done in a coming transaction; the future is done when that is committed.
+
+        Args:
+            work: what to do.
+            rows: how many rows it is of.
+            name: what it is called while it is being done, where that may take long.
 
         Raises:
             StoreBusy: when too much waits already.
@@ -116,9 +135,7 @@ class Writer:
                 raise StoreBusy(
                     f"{self._rows:,} rows wait for {self._target.path}, no more may ({self._trouble or 'it is slow'})"
                 )
-            if not self._jobs:
-                self._oldest = time.monotonic()
-            self._jobs.append(_Job(work, rows, done))
+            self._jobs.append(_Job(work, rows, done, name, time.monotonic()))
             self._rows += rows
             self._change.notify()
         return done
@@ -142,6 +159,7 @@ class Writer:
                 self._fail(jobs, error)
             with self._change:
                 self._rows -= sum(job.rows for job in jobs)
+                self._writing = []
         self._target.close()
 
     def _gather(self) -> list[_Job]:
@@ -149,10 +167,10 @@ class Writer:
         with self._change:
             while not self._jobs and not self._closing:
                 self._change.wait()
-            due = self._oldest + self._delay
+            due = self._jobs[0].since + self._delay if self._jobs else 0.0
             while self._rows < self._max_rows and not self._closing and (left := due - time.monotonic()) > 0:
                 self._change.wait(left)
-            jobs, rows = [], 0
+            jobs, rows = self._writing, 0
             hopeless = self._closing and self._trouble and time.monotonic() > self._last_try
             while self._jobs and (rows < self._max_rows or hopeless):  # the last try is made for all at once
                 job = self._jobs.popleft()
@@ -240,7 +258,11 @@ class Writer:
                 self._commit([job])
 
     def _fail(self, jobs: list[_Job], error: Exception) -> None:
-        log.error("%s: %s rows were not written: %s", self._target.path, f"{sum(job.rows for job in jobs):,}", error)
+        if isinstance(error, CancelledError):  # somebody wished it
+            log.info("%s: what was cancelled is not written", self._target.path)
+        else:
+            rows = f"{sum(job.rows for job in jobs):,}"
+            log.error("%s: %s rows were not written: %s", self._target.path, rows, error)
         for job in jobs:
             if not job.done.done():
                 job.done.set_exception(error)

@@ -1,8 +1,9 @@
 """From good rows to trades and bars: sorted, without repetitions, with ids and a timeframe."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from pairscope.uploads.upload import (
     MadeId,
     Rejects,
     TickColumns,
-    UploadOptions,
     held_twice,
     off_grid,
 )
@@ -197,7 +197,6 @@ _BAR_TYPES = {"trades": np.int64, "klines": np.bool_, "gap": np.bool_, "forming"
 def bars_of(
     files: Sequence[Gathered],
     instruments: Sequence[Instrument],
-    options: UploadOptions,
     rejects: Rejects,
     traded: Sequence[Instrument] = (),
 ) -> tuple[dict[str, Bars], list[str]]:
@@ -214,7 +213,7 @@ def bars_of(
     stack = _stacked(files, _BAR_DEFAULTS)
     order = np.lexsort((stack.columns["time"], stack.columns["code"]))
     stack = stack.only(order)
-    lengths = {} if options.timeframe is not None else _lengths(stack, instruments)
+    lengths = _lengths(stack, instruments)
     stack = _without_repeated_bars(stack, rejects)
     code = stack.columns["code"]
     starts = np.flatnonzero(np.diff(code, prepend=-1))
@@ -222,14 +221,12 @@ def bars_of(
     if twice := [instruments[code[start]] for start in starts if instruments[code[start]] in traded]:
         named = ", ".join(file.file for file in files)
         raise WrongUse(f"there are bars of {twice[0]} in {named}, and trades of it too: give one of them at a time")
-    common = _common([step for step in lengths.values() if step], options, files[0].file)
     bars: dict[str, Bars] = {}
     several = held_twice([*(instruments[code[start]] for start in starts), *traded])
     notes: list[str] = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         instrument = instruments[int(code[start])]
-        length = lengths.get(int(code[start])) or common
-        timeframe = _timeframe(length, files[0].file, instrument)
+        timeframe = _timeframe(lengths[int(code[start])], files[0].file, instrument)
         name = str(instrument) if instrument.symbol in several else instrument.symbol
         bars[name] = _bars(instrument, timeframe, {key: column[start:end] for key, column in stack.columns.items()})
         notes.append(_said(name, bars[name]))
@@ -257,33 +254,54 @@ def _without_repeated_bars(stack: _Stack, rejects: Rejects) -> _Stack:
     return stack.only(~again)
 
 
+class _Step(NamedTuple):
+    """How far apart the bars of one instrument in one file are, and how often; 0 where one bar alone does not tell."""
+
+    ms: int
+    often: float
+    file: str
+
+    @property
+    def is_said(self) -> bool:
+        return self.often == math.inf
+
+
 def _lengths(stack: _Stack, instruments: Sequence[Instrument]) -> dict[int, int]:
-    """Return how long the bars of each instrument are, by code; 0 where one bar alone does not tell.
+    """Return how long the bars of each instrument are, by code; one bar alone is as long as most others.
 
     Raises:
         WrongUse: two files have bars of different lengths of one instrument.
+        AmbiguousFile: nothing tells how long a bar is.
     """
     columns = stack.columns
     order = np.lexsort((columns["time"], columns["file"], columns["code"]))
     code, file, time = (columns[name][order] for name in ("code", "file", "time"))
     starts = np.flatnonzero((np.diff(code, prepend=-1) != 0) | (np.diff(file, prepend=-1) != 0))
-    found: dict[int, list[tuple[int, int, str]]] = {}
+    found: dict[int, list[_Step]] = {}
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(code)], strict=True):
-        name = stack.files[file[start]].file
-        found.setdefault(int(code[start]), []).append((*_step(time[start:end]), name))
-    return {key: _one_length(steps, instruments[key]) for key, steps in found.items()}
+        step = _step(stack.files[file[start]], time[start:end])
+        found.setdefault(int(code[start]), []).append(step)
+    lengths = {key: _one_length(steps, instruments[key]) for key, steps in found.items()}
+    told = [lengths[key] for key, steps in found.items() if lengths[key] and not any(step.is_said for step in steps)]
+    for key, steps in found.items():
+        if not lengths[key] and not told:
+            raise AmbiguousFile(steps[0].file, "has one bar only, which does not tell how long it is", "timeframe")
+        lengths[key] = lengths[key] or max(told, key=told.count)
+    return lengths
 
 
-def _step(time: Integers) -> tuple[int, int]:
-    """Return the most common difference of times and how often it is there, 0 for fewer than two times."""
+def _step(file: Gathered, time: Integers) -> _Step:
+    """Return what was said of a file, else the most common difference of its times."""
+    if file.timeframe is not None:
+        return _Step(Timeframe.parse(file.timeframe).ms, math.inf, file.file)
     apart = np.diff(time)
     steps, counts = np.unique(apart[apart > 0], return_counts=True)
-    return (int(steps[np.argmax(counts)]), int(counts.max())) if len(steps) else (0, 0)
+    return _Step(int(steps[np.argmax(counts)]) if len(steps) else 0, int(counts.max(initial=0)), file.file)
 
 
-def _one_length(steps: Sequence[tuple[int, int, str]], instrument: Instrument) -> int:
+def _one_length(steps: Sequence[_Step], instrument: Instrument) -> int:
     """Return the one length of the bars of several files; a few bars apart may only have holes between them."""
-    length, _, named = max(steps, key=lambda each: each[1])
+    length, _, named = max(steps, key=lambda each: each.often)
     for step, often, name in steps:
         if step and step != length and (often > 1 or step % length):
             raise WrongUse(
@@ -291,14 +309,6 @@ def _one_length(steps: Sequence[tuple[int, int, str]], instrument: Instrument) -
                 f"{step // SECOND:,} s: give one of them at a time"
             )
     return length
-
-
-def _common(steps: Sequence[int], options: UploadOptions, file: str) -> int:
-    if options.timeframe is not None:
-        return Timeframe.parse(options.timeframe).ms
-    if not steps:
-        raise AmbiguousFile(file, "has one bar only, which does not tell how long it is", "timeframe")
-    return max(steps, key=steps.count)
 
 
 def _timeframe(ms: int, file: str, instrument: Instrument) -> Timeframe:

@@ -123,7 +123,7 @@ def members_of(source: Source, name: str | None, limits: Limits) -> Iterator[tup
         FileError: an archive that cannot be opened, with too many members, encrypted, or too large.
     """
     with _reopening(source, limits) as reopen:
-        label = name or _name_of(source)
+        label = name or name_of(source)
         try:
             with _opened(reopen) as stream:
                 magic = stream.read(4)
@@ -139,7 +139,8 @@ def members_of(source: Source, name: str | None, limits: Limits) -> Iterator[tup
             yield [Member(label, "", lambda: Capped(reopen(), label, limits.uncompressed_bytes), path)], []
 
 
-def _name_of(source: Source) -> str:
+def name_of(source: Source) -> str:
+    """Return what a source is called: its path, or the name that its stream has."""
     if isinstance(source, str | Path):
         return str(source)
     named = getattr(source, "name", None)
@@ -165,7 +166,7 @@ def _reopening(source: Source, limits: Limits) -> Iterator[Callable[[], BinaryIO
         yield lambda: _rewound(source)
     else:
         with tempfile.TemporaryFile() as copy:
-            capped = Capped(source, _name_of(source), limits.uncompressed_bytes)
+            capped = Capped(source, name_of(source), limits.uncompressed_bytes)
             shutil.copyfileobj(capped, copy, 2**20)
             yield lambda: _rewound(copy)
 

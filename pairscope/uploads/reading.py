@@ -11,7 +11,7 @@ import numpy as np
 
 from market import Tick, WrongUse
 from pairscope.uploads.assembling import bars_of, ticks_of
-from pairscope.uploads.containers import Member, members_of
+from pairscope.uploads.containers import Member, members_of, name_of
 from pairscope.uploads.headers import (
     Layout,
     demand_kind,
@@ -61,16 +61,22 @@ def read_sources(sources: Sequence[Source], name: str | None, settled: Settled) 
     sources, notes = _once(sources)
     with ExitStack() as stack:
         for source in sources:
+            called = name or name_of(source)
             members, skipped = stack.enter_context(members_of(source, name, settled.limits))
             notes += [f"{other} was skipped: its name says that it is no data." for other in skipped]
             for member in members:
                 try:
-                    reading, rows = _MemberReader(member, settled, rejects, instruments).read()
+                    own = settled.of(member.name, called)
+                    reading, rows = _MemberReader(member, own, rejects, instruments).read()
+                except AmbiguousFile as question:
+                    question.source = called
+                    raise
                 except NoTable:
                     if len(members) < 2 or not member.name.lower().endswith(".txt"):
                         raise
                     notes.append(f"{member.name} was skipped: it is no table.")
                     continue
+                rows.timeframe = own.options.timeframe
                 readings.append(reading)
                 gathered.append(rows)
     if not readings:
@@ -79,7 +85,7 @@ def read_sources(sources: Sequence[Source], name: str | None, settled: Settled) 
     known = list(instruments.codes)
     ticks, told, made = ticks_of(gathered, known, rejects)
     traded = ticks.held if ticks is not None else []
-    bars, told_of_bars = bars_of(gathered, known, settled.options, rejects, traded)
+    bars, told_of_bars = bars_of(gathered, known, rejects, traded)
     order = {reading.file: place for place, reading in enumerate(readings)}
     return Upload(
         files=tuple(readings),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from market import DAY, EARLIEST_MS, IMPORTED, MAX_ID, Instrument, Integers, Label
+from market import DAY, EARLIEST_MS, IMPORTED, MAX_ID, Instrument, Integers, Label, Timeframe
 from pairscope.uploads.headers import Layout, symbol_spelled
 from pairscope.uploads.numerals import read_numbers, refuse_no_numbers
 from pairscope.uploads.tables import Block, Checks, Table
@@ -61,6 +61,8 @@ class Gathered:
     mostly_rejected: bool = False
     forming: int = 0
     """Bars that were left out, because they were not over when they were written."""
+    timeframe: str | Timeframe | None = None
+    """How long its bars are said to be."""
     labels: dict[int, Label] = field(default_factory=dict)
     """By instrument, what its rows say that they are, where that is not LIVE."""
 

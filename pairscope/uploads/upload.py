@@ -1,8 +1,8 @@
 """What reading an upload takes and gives: options, limits, rejected rows, columns of trades, and the result."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, get_args
@@ -65,7 +65,9 @@ class AmbiguousFile(WrongUse):
     """
 
     def __init__(self, file: str, why: str, option: str, choices: Sequence[str] = ()) -> None:
-        self.file, self.option, self.choices = file, option, tuple(choices)
+        self.file, self.why, self.option, self.choices = file, why, option, tuple(choices)
+        self.source = file
+        """The name of what was handed in, such as the archive that the file is in."""
         ways = " or ".join(f"{option}={choice!r}" for choice in choices) or f"{option}=..."
         super().__init__(f"{file} {why}: say which it is ({ways})")
 
@@ -133,7 +135,34 @@ class Settled:
     latest_ms: int
     limits: Limits
     parse: Callable[[bytes], Any] | None = None
+    """Reads recorded frames of what is said in `options`."""
     database: "Callable[[Path], Database] | None" = None
+    own: Mapping[str, UploadOptions] = field(default_factory=dict)
+    """What is said of single files, by name, in place of `options`."""
+    parse_own: Callable[[str | None], Callable[[bytes], Any]] | None = None
+    """Returns, by the venue that is said of a single file, what reads its recorded frames."""
+
+    def of(self, member: str, source: str) -> "Settled":
+        """Return what a file is read by.
+
+        Args:
+            member: its name.
+            source: the name of what was handed in: the file itself, compressed or not, or an archive with it.
+        """
+        name = nearest_name(self.own, member if member.startswith(f"{source}/") else source)
+        if name is None:
+            return self
+        options = self.own[name]
+        parse = self.parse_own(options.venue) if self.parse_own and options.venue else self.parse
+        return replace(self, options=options, parse=parse)
+
+
+def nearest_name(names: Collection[str], file: str) -> str | None:
+    """Return which name of what was handed in a reader means: that file, what is compressed in it, or its archive."""
+    if file in names:
+        return file
+    packed = [name for name in names if name.removesuffix(".gz") == file]
+    return max(packed or [name for name in names if file.startswith(f"{name}/")], key=len, default=None)
 
 
 class Database(Protocol):

@@ -1040,6 +1040,31 @@ async def test_a_cancelled_stream_closes_its_connections_and_leaves_no_task(mome
 
 
 @looped
+async def test_what_came_while_the_connection_was_closed_is_not_in_the_next_stream() -> None:
+    async def talks_on(peer: Peer) -> None:
+        await sending("BTC 1")(peer)
+        answer = peer.send
+
+        async def late(data: bytes) -> None:
+            await answer(frame(b"BTC 2") + data)
+
+        peer.send = late  # type: ignore[method-assign]
+
+    async with serving(talks_on, sending("BTC 9")) as server:
+        desk = Desk(Wire(cast("Venue", Words()), [server.address], timing=QUICK))
+        first = asyncio.create_task(desk.run(["BTC"]))
+        await desk.sees(lambda: desk.ids() == [1])
+        first.cancel()
+        await asyncio.wait([first])
+        assert desk.wire.status().queue == 1
+        second = asyncio.create_task(desk.run(["BTC"]))
+        await desk.sees(lambda: 9 in desk.ids())
+        assert desk.ids() == [1, 9]
+        await desk.wire.close()
+        await second
+
+
+@looped
 async def test_the_instruments_that_are_in_doubt_name_the_venue() -> None:
     async with serving(stay) as server:
         wire = Wire(cast("Venue", Words()), [server.address], timing=QUICK)

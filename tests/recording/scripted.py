@@ -30,6 +30,10 @@ class LiveScript(Offline):
         self.refills = True
         self.link = FeedStatus()
         self.reopened: list[str] = []
+        self.holds_back = False
+        """Whether a refill that has begun does not end."""
+        self.streaming = False
+        self.rests = self.newest_asked = 0
         self.asked: list[tuple[int, int]] = []
         self.candles_asked: list[tuple[str, int, int]] = []
         self._sent: Queue[Batch | None] = Queue()
@@ -41,15 +45,22 @@ class LiveScript(Offline):
         self._sent.put(None)
 
     async def stream(self) -> AsyncIterator[Batch]:
-        while True:
-            try:
-                batch = self._sent.get_nowait()
-            except Empty:
-                await asyncio.sleep(0.002)
-                continue
-            if batch is None:
-                return
-            yield batch
+        self.streaming = True
+        try:
+            while True:
+                try:
+                    batch = self._sent.get_nowait()
+                except Empty:
+                    await asyncio.sleep(0.002)
+                    continue
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            self.streaming = False
+
+    async def pause(self) -> None:
+        self.rests += 1
 
     async def earliest(self, instrument: Instrument) -> tuple[int, int] | None:
         return None
@@ -61,10 +72,13 @@ class LiveScript(Offline):
             self.answers_astray -= 1
             return 2_000_000_001, T0
         ours = [tick for tick in self.made if tick.instrument == instrument]
+        self.newest_asked += 1
         return (ours[-1].trade_id, ours[-1].time_ms) if ours else None
 
     async def refill(self, gap: Gap) -> AsyncIterator[Sequence[Tick]]:
         self.asked.append((gap.first_id, gap.last_id))
+        while self.holds_back:
+            await asyncio.sleep(0.002)
         if not self.refills:
             raise Unfillable("older than the 48 h that the venue serves")
         yield [t for t in self.made if t.instrument == gap.instrument and gap.first_id <= t.trade_id <= gap.last_id]

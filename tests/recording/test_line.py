@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from market import HOUR, MINUTE, Hole, Tick
 from pairscope.recording.line import (
     CONFIRMED_BY,
+    CONNECTION_LOST,
     LONGEST_JUMP,
+    MISSED,
+    PAUSED,
+    SOON_MS,
+    STOPPED,
+    STOPPED_AND_MORE,
     UNLIKELY_ID,
     UNLIKELY_PRICE,
     UNLIKELY_TIME,
@@ -106,6 +112,70 @@ def test_an_interruption_is_named_as_the_cause_of_the_next_hole_only() -> None:
     line.interrupt("stream broke")
     causes = [hole.cause for hole in take(line, trade(5, T0), trade(9, T0)).holes]
     assert causes == ["connection lost", "missed in the stream"]
+
+
+@pytest.mark.parametrize(
+    ("before", "heard", "after"),
+    [
+        (MISSED, True, STOPPED),
+        (MISSED, False, CONNECTION_LOST),
+        (CONNECTION_LOST, True, CONNECTION_LOST),
+        ("restart", True, "restart"),
+        ("not stored", True, "not stored"),
+        (PAUSED, True, PAUSED),
+        (STOPPED, True, STOPPED_AND_MORE),
+    ],
+)
+def test_a_stop_does_not_swallow_what_was_owed_before_it(before: str, heard: bool, after: str) -> None:
+    line = line_at()
+    line.mark = Mark(5, T0, before)
+    line.rest(STOPPED, heard=heard)
+    assert line.mark == Mark(5, T0, after)
+
+
+@pytest.mark.parametrize(("first", "then"), [(PAUSED, STOPPED), (STOPPED, STOPPED), (STOPPED, PAUSED)])
+def test_a_rest_that_becomes_another_is_the_other_from_its_beginning(first: str, then: str) -> None:
+    line = line_at()
+    line.mark = Mark(5, T0, MISSED)
+    line.rest(first, heard=True)
+    line.rest(then, heard=False)
+    assert line.mark == Mark(5, T0, then)
+
+
+@pytest.mark.parametrize(("ends", "cause"), [(T0 + SOON_MS, STOPPED), (T0 + SOON_MS + 1, STOPPED_AND_MORE)])
+def test_the_hole_of_a_stop_that_ends_long_after_it_holds_more_than_the_stop(ends: int, cause: str) -> None:
+    for found in (lambda line: take(line, trade(9, ends)).holes[0], lambda line: line.advance(8, ends, MISSED)):
+        line = line_at()
+        line.mark = Mark(5, T0 - HOUR, MISSED)
+        line.rest(STOPPED, heard=True)
+        line.go_on(T0)
+        assert found(line) == Hole(BTC, 6, 8, T0 - HOUR, ends, cause)
+
+
+def stopped_at(last_id: int) -> Line:
+    """Return a line whose recording has gone on after a stop; its last trade cost 100."""
+    line = line_at()
+    take(line, trade(last_id, T0, 100.0))
+    line.rest(STOPPED, heard=True)
+    line.go_on(T0 + HOUR)
+    return line
+
+
+def test_trades_that_are_not_believed_after_a_stop_are_asked_for_once_more() -> None:
+    far = 6 + 3 * LONGEST_JUMP
+    taken = take(stopped_at(5), *(trade(far + n, T0 + 10 + n, 100.0) for n in range(4)))
+    assert ids(taken.sound) == [far + 2, far + 3]
+    assert taken.holes == [
+        Hole(BTC, 6, far - 1, T0, T0 + 10, STOPPED),
+        Hole(BTC, far, far + 1, T0 + 10, T0 + 12, MISSED),
+    ]
+
+
+def test_a_lone_damaged_trade_after_a_stop_is_asked_for_once_more() -> None:
+    next_in_line = take(stopped_at(5), trade(6, T0 + 10, 1e6), trade(7, T0 + 20, 100.0))
+    assert next_in_line.holes == [Hole(BTC, 6, 6, T0 + 10, T0 + 20, MISSED)]
+    later = take(stopped_at(5), trade(9, T0 + 10, 1e6), trade(10, T0 + 20, 100.0))
+    assert later.holes == [Hole(BTC, 6, 8, T0, T0 + 10, STOPPED), Hole(BTC, 9, 9, T0 + 10, T0 + 20, MISSED)]
 
 
 def test_what_the_venue_says_is_its_newest_trade_closes_the_line_up_to_there() -> None:

@@ -1,7 +1,11 @@
 """What several files, venues and lengths of bars have in common is told apart, asked for or refused; never mixed."""
 
+import gzip
 import json
 import zipfile
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +13,10 @@ import pandas as pd
 import pytest
 
 from market import Instrument, Tick, Timeframe, WrongUse
-from pairscope.files import AmbiguousFile, FileError, UploadOptions, read_upload, write_ticks
+from pairscope.feeds import binance
+from pairscope.files import AmbiguousFile, FileError, UploadOptions, nearest_name, read_upload, write_ticks
 from pairscope.uploads.headers import symbol_of
+from pairscope.uploads.upload import Limits, Settled
 from tests.uploads.test_kinds import CSV, START, TRADES, trades, upload, zipped
 
 
@@ -24,6 +30,78 @@ def saved(folder: Path, **contents: str) -> list[Path]:
 
 def closes(step_ms: int, count: int = 9, first: int = 28_719_354 * 60_000) -> str:
     return "time,close,volume\n" + "".join(f"{first + step_ms * at},{at + 1.5},1\n" for at in range(count))
+
+
+# ------------------------------------------------------------------------------- what is said of single files
+
+
+class Named(BytesIO):
+    """A file under the name that its owner gave it."""
+
+    def __init__(self, name: str, content: str) -> None:
+        super().__init__(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+        self.name = name
+
+
+TICKS = "time,price,qty\n" + "".join(f"{START + 1000 * at},{at + 1.5},1\n" for at in range(3))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_said_of_a_file_is_not_said_of_one_that_is_called_nearly_the_same(order: int) -> None:
+    names = {"a.csv.gz": "ETHUSDT", "a.csv": "BTCUSDT", "a.csv.gz.csv": "DASHUSDT"}
+    own = {name: UploadOptions(symbol=symbol) for name, symbol in list(names.items())[::order]}
+    sources = [Named(name, TICKS.replace(",1.5", f",{100 + place}.5")) for place, name in enumerate(names)]
+    ticks = read_upload(*sources, own=own).ticks
+    assert ticks is not None
+    found = {each.symbol: next(iter(ticks.of(each))).price for each in ticks.held}
+    assert found == {"ETHUSDT": 100.5, "BTCUSDT": 101.5, "DASHUSDT": 102.5}
+
+
+def test_what_is_asked_of_a_compressed_file_is_not_asked_of_another_that_is_called_like_its_content() -> None:
+    sources = [Named("data.csv", TICKS), Named("data.csv.gz", TICKS)]
+    with pytest.raises(AmbiguousFile) as asked:
+        read_upload(*sources, own={"data.csv": UploadOptions(symbol="BTCUSDT")})
+    assert (asked.value.file, asked.value.source, asked.value.option) == ("data.csv", "data.csv.gz", "symbol")
+
+
+def test_the_nearest_name_is_the_same_then_the_compressed_one_then_the_longest_archive() -> None:
+    names = ["z.zip", "a.csv.gz", "a.csv", "z.zip/in.zip", "b.csv.gz"]
+    meant = ["a.csv", "a.csv.gz", "b.csv", "z.zip/x.csv", "z.zip/in.zip/x.csv", "none.csv", "z.zi"]
+    found = ["a.csv", "a.csv.gz", "b.csv.gz", "z.zip", "z.zip/in.zip", None, None]
+    assert [nearest_name(each, file) for file in meant for each in (names, names[::-1])] == [
+        name for name in found for _ in range(2)
+    ]
+
+
+def test_a_bar_length_that_is_said_of_one_file_is_not_that_of_another() -> None:
+    sources = [Named("BTCUSDT.csv", closes(86_400_000, 1)), Named("ETHUSDT.csv", closes(60_000))]
+    read = read_upload(*sources, own={"BTCUSDT.csv": UploadOptions(timeframe="1d")})
+    assert {name: str(bars.timeframe) for name, bars in read.bars.items()} == {"BTCUSDT": "1d", "ETHUSDT": "1m"}
+
+
+def test_one_bar_alone_of_which_nothing_is_said_is_asked_about_by_its_name() -> None:
+    sources = [Named("BTCUSDT.csv", closes(86_400_000, 1)), Named("ETHUSDT.csv", closes(60_000, 1))]
+    with pytest.raises(AmbiguousFile, match="one bar only") as asked:
+        read_upload(*sources, own={"BTCUSDT.csv": UploadOptions(timeframe="1d")})
+    assert (asked.value.file, asked.value.option) == ("ETHUSDT.csv", "timeframe")
+
+
+def test_two_lengths_that_are_said_of_one_symbol_are_refused() -> None:
+    sources = [Named(name, closes(60_000, 2)) for name in ("ETHUSDT-a.csv", "ETHUSDT-b.csv")]
+    own = {"ETHUSDT-a.csv": UploadOptions(timeframe="1m"), "ETHUSDT-b.csv": UploadOptions(timeframe="5m")}
+    said = {name: replace(each, symbol="ETHUSDT") for name, each in own.items()}
+    with pytest.raises(WrongUse, match=r"60 s long, and ETHUSDT-b\.csv some of 300 s"):
+        read_upload(*sources, own=said)
+
+
+def test_a_venue_that_is_said_of_one_file_reads_the_frames_of_that_one_alone() -> None:
+    parse_own = partial(partial, binance.parse)  # takes the venue as a market would be
+    own = {"a.jsonl": UploadOptions(venue="binance-futures"), "b.jsonl": UploadOptions(symbol="ETHUSDT")}
+    settled = Settled(UploadOptions(), 0, Limits(), parse=binance.parse, own=own, parse_own=parse_own)
+    assert settled.of("b.jsonl", "b.jsonl").parse is settled.of("c.jsonl", "c.jsonl").parse is binance.parse
+    read = settled.of("a.jsonl", "a.jsonl").parse
+    assert isinstance(read, partial)
+    assert read.args == ("binance-futures",)
 
 
 # ------------------------------------------------------------------------------------------------ overlaps

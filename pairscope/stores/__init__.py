@@ -1,0 +1,1 @@
+"""Other things that a store keeps than trades."""
