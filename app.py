@@ -17,7 +17,7 @@ from streamlit import config
 
 from market import PairscopeError, WrongUse
 from pairscope.api import api_routes
-from pairscope.live_chart import plotly_route
+from pairscope.live_chart import chart_routes
 from pairscope.runtime import build, current, hold, let_go
 from pairscope.settings import Settings, load
 
@@ -85,7 +85,7 @@ def own_address() -> str:
 
 
 settings = read_settings(sys.argv[1:] if Path(sys.argv[0]).name == "app.py" else [])
-app = st.App("pairscope/dashboard.py", lifespan=lifespan, routes=[*api_routes(current), plotly_route()])
+app = st.App("pairscope/dashboard.py", lifespan=lifespan, routes=[*api_routes(current), *chart_routes()])
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):  # the server has ended in order, and passes Ctrl-C on

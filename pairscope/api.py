@@ -9,13 +9,14 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from ingest import SymbolHealth
 from market import MINUTE, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope.commands import perform, plain
 from pairscope.handover import LOOPBACK
+from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime, now_ms
 
 MAX_COMMAND_BYTES = 64 * 1024
@@ -25,6 +26,9 @@ READ_AT_MOST = 2**20
 _PORT = re.compile(r":[0-9]*$")
 
 Answering = Callable[[Request, Runtime], Awaitable[Response]]
+
+FETCHED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""What is said of a file."""
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -77,37 +81,40 @@ async def pair(request: Request, runtime: Runtime) -> Response:
 
 
 def _pair_record(asked: QueryParams, runtime: Runtime) -> dict[str, Any]:
-    from analytics import analyze_pair  # a second of imports, which no other answer needs
-
     for name in asked:
         if name not in PAIR_OPTIONS:
             raise UnknownName("parameter", name, PAIR_OPTIONS)
     options = {PAIR_OPTIONS[name][0]: _read_option(name, text) for name, text in asked.items()}
-    names = [runtime.reader.resolve(options.pop(leg, "")) for leg in ("y", "x")]
-    timeframe, count = options.pop("timeframe", Timeframe(MINUTE)), options.pop("bars", BARS_BY_DEFAULT)
-    now = runtime.now_at(names[0].venue)
+    legs = {leg: runtime.reader.resolve(options.pop(leg, "")) for leg in ("y", "x")}
+    request = PairRequest(**{"timeframe": Timeframe(MINUTE), "bars": BARS_BY_DEFAULT, **options, **legs})
+    now, timeframe = runtime.now_at(request.y.venue), request.timeframe
     end = timeframe.floor(now) + timeframe.ms
-    legs = (runtime.reader.bars(each, timeframe, end - count * timeframe.ms, end, now=now) for each in names)
-    return {**analyze_pair(*legs, now_ms=now, **options).to_record(), "label": runtime.reader.label(names[0])}
+    start = end - request.bars * timeframe.ms
+    y, x = (runtime.reader.bars(each, timeframe, start, end, now=now) for each in legs.values())
+    found = runtime.pairs.analyse(request, y, x, now=now)  # a page that shows the same pair has computed most of it
+    return {**found.to_record(), "label": runtime.reader.label(request.y)}
 
 
 def _read_option(name: str, text: str) -> Any:
     try:
-        return PAIR_OPTIONS[name][1](text)
+        value = PAIR_OPTIONS[name][1](text)
     except ValueError as error:
-        raise WrongUse(f"{name} is {text!r}; expected a number") from error
-
-
-def _count(text: str) -> int:
-    return min(int(text), MOST_BARS)
+        raise WrongUse(f"{name} is {text[:40]!r}; expected a number") from error
+    if name in LEAST and not LEAST[name] <= value <= MOST_WHOLE:
+        raise WrongUse(f"{name} is {text[:40]}; expected a whole number from {LEAST[name]} to {MOST_WHOLE:,}")
+    return min(value, MOST_BARS) if name == "bars" else value
 
 
 BARS_BY_DEFAULT, MOST_BARS = 1_440, 86_400
+LEAST: Mapping[str, int] = {"bars": 1, "window": 1, "fill": 0, "time_stop": 1}
+"""What whole numbers may be at least."""
+
+MOST_WHOLE = 10**9
 PAIR_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "symbol_a": ("y", str),
     "symbol_b": ("x", str),
     "timeframe": ("timeframe", Timeframe.parse),
-    "bars": ("bars", _count),
+    "bars": ("bars", int),
     "window": ("window", int),
     "method": ("method", str),
     "fit": ("fit", str),
@@ -144,6 +151,18 @@ async def command(request: Request, runtime: Runtime) -> Response:
     return answer(outcome.to_record())
 
 
+async def fetch(request: Request, runtime: Runtime) -> Response:
+    """Send a file that a job has written, or the analysis a page shows; its folder has a name that nobody can guess."""
+    asked = (request.path_params["folder"], request.path_params["name"])
+    if offer := runtime.pairs.offered(asked[0]):
+        headers = {**FETCHED, "Content-Disposition": f'attachment; filename="{offer.name}"'}
+        return Response(await run_in_threadpool(offer.csv), media_type="text/csv", headers=headers)
+    file = await run_in_threadpool(runtime.shelf.find, *asked)
+    if file is None:
+        return answer({"error": "the file is not there any more: write it anew"}, 404)
+    return FileResponse(file.path, media_type="application/octet-stream", filename=file.path.name, headers=FETCHED)
+
+
 async def nowhere(request: Request) -> Response:
     """Say that there is nothing at this path, or that it is not to be had in this way."""
     path = request.url.path
@@ -173,6 +192,7 @@ def api_routes(runtime: Callable[[], Runtime]) -> list[Route]:
 
     return [
         *(Route(f"/api/{name}", ready(each), methods=[method]) for name, (each, method) in ANSWERED.items()),
+        *(Route(f"{base}/files/{{folder}}/{{name}}", ready(fetch), methods=["GET"]) for base in ("", "/{base:path}")),
         Route("/api/{rest:path}", nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
 

@@ -11,18 +11,30 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ingest import SymbolHealth
-from market import DAY, IMPORTED, MINUTE, Bars, Instrument, PairscopeError, UnknownName, WrongUse
+from ingest import Resting, SymbolHealth
+from market import DAY, IMPORTED, MINUTE, Bars, Gap, GapState, Instrument, PairscopeError, Tick, UnknownName, WrongUse
+from pairscope.addresses import shortened, texts_of, values_of
 from pairscope.feeds import binance
 from pairscope.files import FileError, FrameParser, Upload, UploadOptions, off_grid, read_upload
-from store import Store
+from pairscope.stores.records import put_record, read_records, remove_record
+from store import SqliteStore, Store
 
 Arguments = Mapping[str, object]
 
 MANY_DAYS = 1e9
 """As good as for ever; a float still holds it."""
 
+MISSING: frozenset[GapState] = frozenset({"open", "abandoned"})
+"""The states of gaps whose trades are not there."""
+
 NOT_RECORDING = "nothing is being recorded into {}: start `python -m pairscope ingest` or the app first"
+NAME_LENGTH = 60
+"""The longest name of a preset."""
+
+STOPPED_TEXT = (
+    "recording is stopped until `record start`, or until Pairscope is started again; what is missed until "
+    "`record start` stays a gap, but what was owed before is fetched, and after another start of Pairscope all of it is"
+)
 UNTIL_THE_END = "until this process ends; what is recorded from the start stands in the setting `symbols`"
 
 
@@ -75,6 +87,23 @@ class Recorder(Protocol):
         Raises:
             WrongUse: when it is not being recorded.
         """
+
+    def repair(self, gaps: Sequence[Gap]) -> None:
+        """Ask the venues for gaps now, also for those that were given up.
+
+        Raises:
+            WrongUse: when the venue of one is not being recorded.
+        """
+
+    def rest(self, why: Resting) -> None:
+        """Pause or stop recording until it goes on.
+
+        Raises:
+            WrongUse: when that cannot be.
+        """
+
+    def go_on(self) -> None:
+        """Record again."""
 
     def search(self, text: str = "", venue: str | None = None) -> Mapping[Instrument, str]:
         """Return what a venue has under names that contain a text, with its status (empty: it trades).
@@ -141,7 +170,26 @@ def import_files(desk: Desk, arguments: Arguments, now: int) -> Outcome:
         plan = plan_import(upload, desk.store.instruments())
     if upload.nothing:
         return plan.outcome(0, 0)
-    done = desk.store.append_whole(list if upload.ticks is None else upload.ticks.batches, plan.candles).result()
+    return carry_out(plan, desk.store)
+
+
+def carry_out(plan: "Plan", store: Store, *, on_rows: Callable[[int], object] = lambda count: None) -> Outcome:
+    """Store what was planned, all of it or nothing.
+
+    Args:
+        plan: what to store.
+        store: where to.
+        on_rows: called with how many rows have been gone through, in the thread that writes; what it raises undoes all.
+    """
+
+    def batches() -> Iterator[list[Tick]]:
+        gone = 0
+        for batch in () if plan.upload.ticks is None else plan.upload.ticks.batches(_PIECE):
+            on_rows(gone)
+            gone += len(batch)
+            yield batch
+
+    done = store.append_whole(batches, _Candles(plan, on_rows)).result()
     if done.conflicts:
         plan.leave_out(
             f"{done.conflicts:,} rows contradict what is stored, which stays: the id of a trade with another price, "
@@ -150,6 +198,27 @@ def import_files(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     if done.expired:
         plan.leave_out(f"{done.expired:,} trades are older than what the store keeps")
     return plan.outcome(done.stored, done.duplicates)
+
+
+_PIECE = 20_000
+"""Rows that are stored between two looks at whether to go on."""
+
+
+class _Candles(Sequence[Bars]):
+    """The candles of a plan in pieces; asking for one says how many rows come before it."""
+
+    def __init__(self, plan: "Plan", on_rows: Callable[[int], object]) -> None:
+        self._pieces = [bars[at : at + _PIECE] for bars in plan.candles for at in range(0, len(bars), _PIECE)]
+        self._before = plan.rows - sum(map(len, self._pieces))
+        self._on_rows = on_rows
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __getitem__(self, place: Any) -> Any:
+        piece = self._pieces[place]
+        self._on_rows(self._before + sum(map(len, self._pieces[:place])))
+        return piece
 
 
 def _import_arguments(arguments: Arguments) -> tuple[list[str], UploadOptions]:
@@ -224,6 +293,11 @@ class Plan:
     candles: list[Bars]
     rejected: list[dict[str, object]]
     notes: list[str]
+
+    @property
+    def rows(self) -> int:
+        """How many trades and candles there are to store."""
+        return (0 if self.upload.ticks is None else len(self.upload.ticks)) + sum(map(len, self.candles))
 
     def leave_out(self, why: str) -> None:
         """Say what is not stored."""
@@ -385,6 +459,73 @@ def _change_symbols(desk: Desk, arguments: Arguments, done: str) -> Outcome:
     return Outcome(0, f"{done}: {', '.join(changed)}, {UNTIL_THE_END}", {done: changed})
 
 
+def repair(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Ask the venues again for what is missing in the gaps of these keys; without keys, in all that are left."""
+    keys, recorder = arguments.get("gaps"), desk.recording()
+    if keys is not None and not (isinstance(keys, list) and all(type(key) is int for key in keys)):
+        raise WrongUse(f"gaps must be a list of their keys, not {keys!r}")
+    left = [gap for gap in desk.store.gaps() if gap.state in MISSING and (keys is None or gap.key in keys)]
+    recorded = {each.instrument for each in recorder.recorded()}
+    asked = [gap for gap in left if gap.instrument in recorded]
+    others = sorted({str(gap.instrument) for gap in left} - {str(name) for name in recorded})
+    if others and not asked:
+        raise WrongUse(f"{', '.join(others)} is not being recorded, and only what is can be asked for: add it first")
+    recorder.repair(asked)
+    text = f"{len(asked):,} of {len(left):,} gaps are asked for again"
+    text += f"; not being recorded: {', '.join(others)}" if others else ""
+    return Outcome(0, text, {"asked": len(asked), "left": len(left), "not_recorded": others})
+
+
+def recording_pause(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Receive nothing until recording goes on; what is missed is fetched then."""
+    desk.recording().rest("paused")
+    return Outcome(0, "recording is paused; `record resume` goes on, and fetches what was missed", {"state": "paused"})
+
+
+def recording_stop(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Receive nothing until recording is started, or the process is started again; what is missed stays a gap."""
+    desk.recording().rest("stopped")
+    return Outcome(0, STOPPED_TEXT, {"state": "stopped"})
+
+
+def recording_go_on(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Record again, after a pause or a stop."""
+    desk.recording().go_on()
+    return Outcome(0, "recording goes on", {"state": "recording"})
+
+
+def preset_save(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Keep what the address of the Pair page says under a name."""
+    name, values = _preset_name(arguments), arguments.get("values")
+    if not isinstance(values, dict):
+        raise WrongUse(f"values must be keys and texts of an address, not {values!r}")
+    texts = texts_of(values_of(name, values))
+    put_record(_own_store(desk), "preset", name, texts, now=now).result()
+    return Outcome(0, f"saved: {name}", {"saved": name, "values": texts})
+
+
+def preset_delete(desk: Desk, arguments: Arguments, now: int) -> Outcome:
+    """Delete a preset."""
+    name, store = _preset_name(arguments), _own_store(desk)
+    if not remove_record(store, "preset", name).result():
+        raise UnknownName("preset", name, list(read_records(store, "preset")))
+    return Outcome(0, f"deleted: {name}", {"deleted": name})
+
+
+def _preset_name(arguments: Arguments) -> str:
+    name = arguments.get("preset")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= NAME_LENGTH or not name.isprintable():
+        shown = shortened(name) if isinstance(name, str) else repr(name)
+        raise WrongUse(f"a preset's name is 1 to {NAME_LENGTH} letters that can be seen, not {shown}")
+    return name.strip()
+
+
+def _own_store(desk: Desk) -> SqliteStore:
+    if not isinstance(desk.store, SqliteStore):
+        raise WrongUse("this store keeps no presets")
+    return desk.store
+
+
 def _days(arguments: Arguments, name: str) -> float:
     days = arguments.get(name)
     if days is None:
@@ -402,6 +543,12 @@ HANDED_OVER: Mapping[str, Callable[[Desk, Arguments, int], Outcome]] = {
     "symbols list": symbols_list,
     "symbols add": symbols_add,
     "symbols remove": symbols_remove,
+    "recording pause": recording_pause,
+    "recording stop": recording_stop,
+    "recording go on": recording_go_on,
+    "preset save": preset_save,
+    "preset delete": preset_delete,
+    "repair": repair,
 }
 """The commands that a process hands over to the owner of the store."""
 

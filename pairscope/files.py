@@ -13,7 +13,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import islice
@@ -37,6 +37,7 @@ from pairscope.uploads.upload import (
     TickColumns,
     Upload,
     UploadOptions,
+    nearest_name,
     off_grid,
 )
 
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ANALYSIS_HEADER", "BAR_HEADER", "CHUNK", "IMPORTED", "LATEST_MS", "MAX_LINE", "TICK_HEADER", "AmbiguousFile",
     "BadLine", "FileError", "FileFormat", "FrameParser", "Limits", "ParsedFrame", "Rejected", "Source", "Target",
-    "TickColumns", "Upload", "UploadOptions", "off_grid", "read_ticks", "read_upload", "write_analysis",
-    "write_bars", "write_ticks",
+    "TickColumns", "Upload", "UploadOptions", "nearest_name", "off_grid", "read_ticks", "read_upload", "write_analysis",
+    "write_bars", "write_rejected", "write_ticks",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -60,6 +61,8 @@ def read_upload(
     latest_ms: int = LATEST_MS,
     limits: Limits | None = None,
     parse: FrameParser | None = None,
+    own: Mapping[str, UploadOptions] | None = None,
+    parse_own: Callable[[str | None], FrameParser] | None = None,
 ) -> Upload:
     """Read any file of trades, bars or closes whole, and say what was understood and what was not.
 
@@ -70,6 +73,8 @@ def read_upload(
         latest_ms: rows later than this are rejected as "future".
         limits: how large a file may be.
         parse: the venue's frame parser, for recorded frames.
+        own: what is said of single files, by the names of their sources, in place of `options`.
+        parse_own: gives the frame parser of the venue that is said of a single file.
 
     Raises:
         AmbiguousFile: the file can be read in two ways; its `option` says what settles it.
@@ -80,7 +85,9 @@ def read_upload(
     from pairscope.sqlite.foreign import read_foreign_database
     from pairscope.uploads.reading import read_sources  # here, because pyarrow comes with it
 
-    settled = Settled(options or UploadOptions(), latest_ms, limits or Limits(), parse, read_foreign_database)
+    settled = Settled(
+        options or UploadOptions(), latest_ms, limits or Limits(), parse, read_foreign_database, own or {}, parse_own
+    )
     try:
         return read_sources(sources, name, settled)
     except StoreUnusable as error:
@@ -133,6 +140,13 @@ def write_bars(target: Target, bars: Iterable[Bars], file_format: FileFormat, *,
     NaN is an empty cell, and null in JSON and Parquet. Args and raises: as `write_ticks`.
     """
     return _write(target, BAR_HEADER, _bar_chunks(bars, label), file_format, label)
+
+
+def write_rejected(stream: BinaryIO, rejected: Iterable[Rejected]) -> int:
+    """Write the rows of uploads that were left out as CSV, and return how many: file, line, column, value and rule."""
+    rows = [",".join(map(_text_cell, map(str, tuple(each)))) + "\n" for each in rejected]
+    stream.write((",".join(Rejected._fields) + "\n" + "".join(rows)).encode(errors="replace"))
+    return len(rows)
 
 
 class Analysis(Protocol):

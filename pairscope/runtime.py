@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +11,15 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from ingest import Feed, FeedError, FeedHealth, Ingestor, SymbolHealth, VenueError, VenueHealth
-from market import Instrument, Label, PairscopeError, UnknownName, WrongUse, did_you_mean
+from ingest import Feed, FeedError, FeedHealth, Ingestor, Resting, SymbolHealth, VenueError
+from market import Gap, Instrument, Label, PairscopeError, UnknownName, WrongUse, did_you_mean
 from pairscope import __version__
-from pairscope.commands import NOT_RECORDING, Desk, Keep, plain
+from pairscope.advice import ABANDONED, CONFLICTS, feed_warnings, writer_warnings
+from pairscope.commands import NOT_RECORDING, Desk, Keep, Outcome, perform, plain
+from pairscope.exports import Shelf
 from pairscope.feeds.binance import FUTURES, SPOT
 from pairscope.feeds.coinbase import COINBASE
 from pairscope.feeds.kraken import KRAKEN
@@ -29,6 +27,9 @@ from pairscope.feeds.live import Live
 from pairscope.feeds.rest import Rest
 from pairscope.feeds.simulated import Simulated
 from pairscope.feeds.websocket import Wire
+from pairscope.handover import hand_over
+from pairscope.jobs import Jobs, remove_left_folders
+from pairscope.keeping import keep_modules
 from pairscope.logs import start_log, stop_log
 from pairscope.pairs import Pairs
 from pairscope.recording.venue import Venue
@@ -43,14 +44,8 @@ LISTING_SECONDS = 3.0
 """A venue is waited for so long when a person asks what it has."""
 
 LISTING_KEPT_SECONDS = 600.0
-SKEW_MS, LAG_MS = 1_000, 1_000
-"""More than this, and the page says so: the clock's difference from a venue's, and the event loop's delay."""
-
 CONFLICT = "the id is stored with other values"
 """The store's reason for a trade whose id came with another price, quantity, time or side before."""
-
-OURS = frozenset({"market", "analytics", "store", "ingest", "pairscope"})
-"""The packages and modules that recording is made of; pages and charts are not loaded yet when it begins."""
 
 WORKERS = frozenset({"ingest", "store-writer", "housekeeping"})
 
@@ -201,6 +196,11 @@ class Health:
     threads: int
     """All threads of the process, those of pages and requests included."""
 
+    @property
+    def waits_seconds(self) -> float:
+        """For how long what came is not in the store yet; 0 where another process writes."""
+        return self.store.writer.waits_seconds if self.store else 0.0
+
 
 class Runtime:
     """Everything that runs beside the pages: the store, the recording, the housekeeping."""
@@ -220,9 +220,11 @@ class Runtime:
         self.ingestor = ingestor
         self.pairs = Pairs()
         self.warming = Warming()
+        self.jobs = Jobs()
+        self.shelf = Shelf()
         self._end_log = end_log
+        self.begun = time.monotonic()
         self._conflicts_before = reader.reject_counts().get(CONFLICT, 0)
-        self._abandoned_before = reader.gap_counts().get("abandoned", 0)
         self._listings: dict[str, tuple[float, Mapping[str, str]]] = {}
         self._changing = threading.Lock()
         self._closing = threading.Event()
@@ -231,6 +233,7 @@ class Runtime:
 
     def start(self) -> None:
         """Begin to record and to keep house."""
+        remove_left_folders()
         if self.store is None:
             return
         if self.ingestor:
@@ -256,17 +259,14 @@ class Runtime:
                 *(self._store_warnings(store) if store else [self._viewing()]),
                 *(feed_warnings(feed) if feed else ()),
                 *self._conflict_warnings(conflicts),
-                *([ABANDONED] if feed and feed.gaps_abandoned > self._abandoned_before else ()),
+                *([ABANDONED] if feed and feed.gaps_given_up else ()),
             ),
             workers=tuple(sorted(each.name for each in threading.enumerate() if each.name in WORKERS)),
             threads=threading.active_count(),
         )
 
     def _store_warnings(self, store: StoreStatus) -> list[str]:
-        warnings = []
-        if store.writer.trouble:
-            rows, seconds = store.writer.queued_rows, store.writer.trouble_seconds
-            warnings.append(f"Not recording to disk for {seconds:.0f} s: {store.writer.trouble}. {rows:,} rows wait.")
+        warnings = list(writer_warnings(store.writer))
         if store.size.disk_used > self.settings.disk_warn:
             free = store.size.disk_free / 2**30
             warnings.append(f"The disk is {store.size.disk_used:.0%} full, {free:.1f} GB are left.")
@@ -300,6 +300,16 @@ class Runtime:
         """What commands act on; None where another process owns the store."""
         return Desk(self.store, self if self.ingestor else None) if self.store else None
 
+    def perform(self, name: str, arguments: Mapping[str, object]) -> Outcome:
+        """Run a command here, or in the process that owns the store where that is another one."""
+        if desk := self.desk:
+            return perform(desk, name, arguments, now=now_ms())
+        try:
+            owner = self.reader.owner
+            return hand_over(owner, name, arguments) if owner else Outcome(1, self._viewing(), {})
+        except PairscopeError as error:
+            return Outcome(1, str(error), {})
+
     def snapshot(self) -> Mapping[str, Any]:
         """Return the state of the process in plain values."""
         record: Mapping[str, Any] = plain(self.health())
@@ -317,6 +327,32 @@ class Runtime:
         if self.ingestor is None:
             raise WrongUse(NOT_RECORDING.format(self.settings.store))
         return self.ingestor
+
+    def rest(self, why: Resting) -> None:
+        """Pause or stop recording until it goes on: what is missed in a pause is fetched then, in a stop it is not.
+
+        Raises:
+            WrongUse: when nothing is being recorded, a recording is being replayed, or what is stopped would be paused.
+        """
+        ingestor = self._recording()
+        if ingestor.health().label == "REPLAY":
+            raise WrongUse("a replay cannot be paused: end it, and begin it again")
+        with self._changing:
+            if why == "paused" and ingestor.resting == "stopped":
+                raise WrongUse("recording is stopped: start it first")
+            ingestor.rest(why)
+        log.info("recording is %s", why)
+
+    def go_on(self) -> None:
+        """Record again.
+
+        Raises:
+            WrongUse: when there is nothing to record.
+        """
+        ingestor = self._recording()
+        with self._changing:
+            ingestor.go_on()
+        log.info("recording goes on")
 
     def add_symbol(self, text: str, venue: str | None = None) -> Instrument:
         """Record one more symbol, also of a venue that is not recorded yet, until the process ends.
@@ -361,6 +397,14 @@ class Runtime:
         log.info("%s is not recorded any more", fitting[0])
         return fitting[0]
 
+    def repair(self, gaps: Sequence[Gap]) -> None:
+        """Ask the venues for gaps now, also for those that were given up.
+
+        Raises:
+            WrongUse: when the venue of one is not being recorded.
+        """
+        self._recording().repair(gaps)
+
     def search(self, text: str = "", venue: str | None = None) -> dict[Instrument, str]:
         """Return what a venue has under names that contain a text, with its status (empty: it trades).
 
@@ -398,6 +442,7 @@ class Runtime:
         """Stop recording, write what waits, and let go of the store."""
         self._closing.set()
         self.warming.end()
+        self.jobs.close()
         if self.ingestor:
             self.ingestor.stop()
         if self.store:
@@ -411,37 +456,6 @@ class Runtime:
         else:
             self.reader.close()
         self._end_log()
-
-
-ABANDONED = (
-    "Trades that were missed since this process began cannot be had any more; the ledger of gaps says why, and the "
-    "venue's candles stand in for them where it has some."
-)
-CONFLICTS = "{}: trades came{} whose id had come before with other values; the first ones are kept."
-
-
-def feed_warnings(feed: FeedHealth) -> list[str]:
-    """Return what a person should know of the feeds, worst first."""
-    warnings = [each for venue in feed.venues for each in _venue_warnings(venue)]
-    if feed.loop_lag_ms > LAG_MS:
-        warnings.append(
-            f"Recording was held up for {feed.loop_lag_ms:,.0f} ms within the last minute; no trade is lost by that, "
-            "but they come late: this machine has too much to do."
-        )
-    return warnings
-
-
-def _venue_warnings(venue: VenueHealth) -> Iterator[str]:
-    if venue.state in ("disconnected", "refused", "failing"):
-        yield f"{venue.venue} is not being recorded: {venue.message or venue.state}."
-    if venue.status.refused:
-        yield f"Not recorded: {'; '.join(venue.status.refused.values())}."
-    skew = venue.status.skew_ms or 0
-    if abs(skew) > SKEW_MS:
-        yield (
-            f"This machine's clock is {abs(skew) / 1000:.1f} s {'ahead of' if skew > 0 else 'behind'} that of "
-            f"{venue.venue}: let the system set it by the network. Trades keep the venue's time."
-        )
 
 
 def open_store(settings: Settings, *, address: str | None = None) -> SqliteStore:
@@ -524,32 +538,6 @@ def refuse_mixing(store: SqliteStore, label: Label) -> None:
         )
 
 
-class Kept(MetaPathFinder, Loader):
-    """Gives a module that was loaded before to whoever imports it again.
-
-    When a source file is saved, Streamlit drops every module of ours and lets the pages import them anew. Pages and
-    charts may come back changed; what the recording is made of stays as it began, or a page would hand a new
-    `Timeframe` to a store that knows only the old one, and find no process to show.
-    """
-
-    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
-        self._modules = dict(modules)
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Answer for the modules that are kept, and for no other."""
-        kept = self._modules.get(fullname)
-        return ModuleSpec(fullname, self, origin=kept.__file__, is_package=hasattr(kept, "__path__")) if kept else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the module as it is."""
-        return self._modules[spec.name]
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: it ran when it was first imported."""
-
-
 _running: Runtime | None = None
 
 
@@ -558,9 +546,7 @@ def hold(runtime: Runtime) -> None:
     global _running  # noqa: PLW0603  # there is one for a process, whoever asks
     let_go()
     _running = runtime
-    if not any(isinstance(finder, Kept) for finder in sys.meta_path):
-        kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in OURS}
-        sys.meta_path.insert(0, Kept(kept))
+    keep_modules()
     spare_recording()
 
 

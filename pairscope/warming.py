@@ -111,7 +111,7 @@ def rehearse(method: str) -> None:
     """Analyse a made-up pair by a method, in all the ways that need other kernels."""
     import numpy as np
 
-    from analytics import analyze_pair
+    from analytics import analyze_pair, hayashi_yoshida
     from market import Bars
 
     n = 200
@@ -125,9 +125,12 @@ def rehearse(method: str) -> None:
         )
         for name, price in (("y", 3 + 2 * x + noise[1]), ("x", x))
     ]  # fmt: skip
+    legs[1] = legs[1][1:]  # legs that lack bars of each other are joined by a kernel
     analyze_pair(*legs, method=method, window=20)  # type: ignore[arg-type]  # one of METHODS
     analyze_pair(*legs, method=method, window=20, fit="whole")  # type: ignore[arg-type]
     analyze_pair(*legs, method=method, window=20, intercept=False)  # type: ignore[arg-type]
+    if method == METHODS[-1]:
+        hayashi_yoshida(*((leg.time, leg.close) for leg in legs))
 
 
 def main() -> None:

@@ -17,7 +17,9 @@ from ingest import Ingestor
 from market import DAY, Tick, WrongUse
 from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes
 from pairscope.commands import plain
+from pairscope.exports import Written
 from pairscope.feeds.simulated import Simulated
+from pairscope.jobs import Progress
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import Settings
 from store import SqliteReader, SqliteStore
@@ -257,6 +259,21 @@ def test_a_viewer_takes_no_commands(desk: Desk) -> None:
     reader.close()
 
 
+# ------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("place", "status"),
+    [("/files", 200), ("/desk/files", 200), ("/a/desk/files", 200), ("/abcfiles", 404), ("/desk/abcfiles", 404)],
+)
+def test_a_file_is_fetched_from_its_folder_alone_at_whatever_base_path(desk: Desk, place: str, status: int) -> None:
+    runtime = desk.held[0]
+    path = runtime.jobs.folder() / "x.csv"
+    path.write_text("1\n")
+    runtime.shelf.fill(lambda progress: Written(path, 1, 2, "LIVE"), Progress())
+    assert desk.get(f"{place}/{path.parent.name}/x.csv").status_code == status
+
+
 # --------------------------------------------------------------------------------------------- plain values
 
 
@@ -314,6 +331,10 @@ def test_a_pair_of_too_few_bars_is_told_with_its_verdict(desk: Desk) -> None:
         ("&timeframe=1M", "unknown timeframe"),
         ("&exit_z=9", "exit is 9"),
         ("&costs=krakn", "did you mean kraken"),
+        *((f"&{name}={99_999_999_999_999_999_999_999}", f"{name} is") for name in ("fill", "time_stop", "window")),
+        *((f"&bars={bars}", "bars is") for bars in (0, -5, -(10**20), "1" * 30)),
+        *(("&fill=-1", "fill is"), ("&time_stop=0", "time_stop is"), ("&window=0", "window is")),
+        *((f"&{name}=nan", words) for name, words in (("entry_z", "entry"), ("minimum_volume", "minimum_volume is"))),
     ],
 )
 def test_what_makes_no_sense_of_a_pair_is_refused(desk: Desk, more: str, words: str) -> None:

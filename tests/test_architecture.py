@@ -19,7 +19,8 @@ ROWS = (
     {"optimize", "screener"},
     {
         *("backtest", "jobs", "alerts", "feeds", "stores", "files", "charts", "live_chart", "settings", "testing"),
-        *("commands", "handover", "logs", "methodology", "pairs", "warming"),
+        *("commands", "handover", "logs", "methodology", "pairs", "warming", "exports"),
+        *("addresses", "advice", "keeping"),
     },
     {"uploads"},
     {"ingest"},

@@ -4,7 +4,7 @@ import json
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from ingest import FeedHealth, FeedStatus, SymbolHealth, VenueHealth
-from market import DAY, Instrument, Tick, UnknownName
+from ingest import FeedHealth, FeedStatus, Resting, SymbolHealth, VenueHealth
+from market import DAY, Gap, Instrument, Tick, UnknownName
 from pairscope.commands import HANDED_OVER, Desk, Keep, Outcome, perform, plain
 from pairscope.handover import hand_over
+from pairscope.stores.records import read_records
 from store import Owner, SqliteStore, StoreError
 
 NOW = 1_700_000_040_000 + 30 * DAY
@@ -109,7 +110,10 @@ def test_a_symbol_that_is_not_there_is_told_with_the_nearest(store: SqliteStore)
 @pytest.mark.parametrize("name", ["", "ingest", "perform", "__class__", "PRUNE"])
 def test_only_writing_commands_can_be_handed_over(store: SqliteStore, name: str) -> None:
     assert run(store, name) == Outcome(2, f"{name!r} is not a command that can be handed over", {})
-    assert set(HANDED_OVER) == {"import", "prune", "delete", "status", "symbols list", "symbols add", "symbols remove"}
+    changing, asking = {"import", "prune", "delete", "repair"}, {"status"}
+    symbols = {"symbols list", "symbols add", "symbols remove"}
+    recording = {"recording pause", "recording stop", "recording go on"}
+    assert set(HANDED_OVER) == changing | asking | symbols | recording | {"preset save", "preset delete"}
 
 
 # ------------------------------------------------------------------------------------------- what records
@@ -120,6 +124,7 @@ class Recording:
 
     def __init__(self, *symbols: str) -> None:
         self.names = [Instrument("simulated", symbol) for symbol in symbols]
+        self.repaired: list[Gap] = []
 
     def snapshot(self) -> dict[str, Any]:
         feed = FeedHealth(
@@ -136,6 +141,7 @@ class Recording:
             gaps_filled=2,
             gaps_open=1,
             gaps_abandoned=0,
+            gaps_left_out=0,
             reconnects=1,
             queue=0,
             loop_lag_ms=0.5,
@@ -158,6 +164,15 @@ class Recording:
         self.names.remove(Instrument.parse(text, venue=venue or "simulated"))
         return Instrument.parse(text, venue=venue or "simulated")
 
+    def repair(self, gaps: Sequence[Gap]) -> None:
+        self.repaired = list(gaps)
+
+    def rest(self, why: Resting) -> None:
+        self.state: str = why
+
+    def go_on(self) -> None:
+        self.state = "recording"
+
     def search(self, text: str = "", venue: str | None = None) -> dict[Instrument, str]:
         return {Instrument(venue or "simulated", "BTCUSDT"): "", Instrument(venue or "simulated", f"{text}X"): "BREAK"}
 
@@ -167,6 +182,44 @@ VENUES = (VenueHealth("simulated", "SIMULATED", "streaming", "", FeedStatus()),)
 
 def desk_run(store: SqliteStore, recorder: Recording, name: str, **arguments: object) -> Outcome:
     return perform(Desk(store, recorder), name, arguments, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [("recording pause", "paused"), ("recording stop", "stopped"), ("recording go on", "recording")],
+)
+def test_recording_is_paused_stopped_and_goes_on(store: SqliteStore, name: str, state: str) -> None:
+    recorder = Recording("BTCUSDT")
+    outcome = desk_run(store, recorder, name)
+    assert (outcome.exit, outcome.values, recorder.state) == (0, {"state": state}, state)
+    assert run(store, name).exit == 2  # where nothing is recorded
+
+
+def test_a_stop_says_how_long_it_lasts_and_what_is_fetched_all_the_same(store: SqliteStore) -> None:
+    said = desk_run(store, Recording("BTCUSDT"), "recording stop").text
+    assert "until `record start`, or until Pairscope is started again" in said
+    assert "what was owed before is fetched" in said
+
+
+def test_a_preset_is_saved_and_deleted(store: SqliteStore) -> None:
+    outcome = run(store, "preset save", preset=" mine ", values={"window": "90", "log": "true"})
+    assert (outcome.exit, outcome.values["saved"]) == (0, "mine")
+    assert read_records(store, "preset")["mine"].values == outcome.values["values"]
+    assert run(store, "preset delete", preset="mien").text == "unknown preset 'mien' (did you mean mine?); known: mine"
+    assert run(store, "preset delete", preset="mine").exit == 0
+    assert read_records(store, "preset") == {}
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * 61, "a\nb", None, 5])
+def test_a_preset_has_a_name_that_can_be_seen(store: SqliteStore, name: object) -> None:
+    outcome = run(store, "preset save", preset=name, values={})
+    assert (outcome.exit, outcome.text.partition(",")[0]) == (2, "a preset's name is 1 to 60 letters that can be seen")
+
+
+@pytest.mark.parametrize("values", [None, [], {"window": "abc"}, {"secret": "x"}])
+def test_a_preset_that_cannot_be_is_not_saved(store: SqliteStore, values: object) -> None:
+    assert run(store, "preset save", preset="mine", values=values).exit == 2
+    assert read_records(store, "preset") == {}
 
 
 def test_status_tells_what_page_and_api_tell(store: SqliteStore) -> None:

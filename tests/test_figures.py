@@ -8,10 +8,12 @@ import pytest
 
 from ingest import FeedHealth, FeedState, FeedStatus, SymbolHealth, SymbolState, VenueHealth
 from market import DAY, MINUTE, Coverage, Instrument, Tick, Timeframe, UnknownName, WrongUse, bars_from_rows
+from pairscope.runtime import Health
 from pairscope.views.choices import find_asked, first_timeframe, label_of
 from pairscope.views.figures import Units, figures_of, pace_text, units_of
-from pairscope.views.heading import Pulse, coverage_text, pulse_of
-from pairscope.views.market import is_refused
+from pairscope.views.heading import AT_REST, Pulse, coverage_text, pulse_of
+from pairscope.views.market_leg import is_refused
+from pairscope.views.notices import inert
 from pairscope.views.recording import gaps_text, state_text
 from pairscope.views.states import (
     SYMBOL_STATES,
@@ -25,6 +27,7 @@ from pairscope.views.states import (
 )
 from pairscope.views.symbols import price_text
 from pairscope.views.venues import MEANINGS, skew_text, venue_lines
+from store import Size, StoreStatus, WriterStatus
 
 SPOT, FUTURES = Instrument("binance-spot", "BTCUSDT"), Instrument("binance-futures", "BTCUSDT")
 KRAKEN = Instrument("kraken", "BTC/USD")
@@ -62,6 +65,20 @@ def test_without_bars_every_figure_says_that_it_waits() -> None:
     assert all("first trade" in each.meaning for each in figures)
 
 
+@pytest.mark.parametrize("symbol", ["A-![x](http://example.com/1.png)", "![x](http://example.com/1.png)-USD"])
+def test_a_symbol_of_a_file_is_inert_in_the_names_of_figures(symbol: str) -> None:
+    for bars in (None, BARS):
+        figures = figures_of(bars, units_of(symbol))
+        assert not any("![x]" in each.name + each.beside + each.meaning for each in figures)
+        assert any(inert("![x](http://example.com/1.png)") in each.name for each in figures)
+
+
+def test_a_symbol_without_bars_that_nobody_records_waits_for_nothing() -> None:
+    figures = figures_of(BARS[:0], Units("BTC", "USDT"), ended="14 Nov 2023 22:13:21 UTC")
+    assert {each.beside for each in figures} == {"no such bars"}
+    assert all(each.meaning.startswith("Its trades end on 14 Nov 2023 ") for each in figures)
+
+
 # ------------------------------------------------------------------------------------------------- how old
 
 
@@ -87,23 +104,41 @@ def test_a_price_in_the_table_stands_in_brackets_when_it_is_not_fresh() -> None:
     assert price_text(1_234.5, np.empty(0), fresh=True) == "1,234.50000000"
 
 
+def health(role: str, *, waits_seconds: float = 0.0) -> Health:
+    writer = WriterStatus(3, None, 0.0, 10, 2.5, waits_seconds)
+    store = StoreStatus(writer, Size(0, 0, 60, 100), ()) if role == "owner" else None
+    return Health("1", role, None, store, 0, (), (), 1)
+
+
 def line(state: SymbolState, age: float | None, message: str = "") -> SymbolHealth:
     return SymbolHealth(SPOT, state, 100.0, NOW, age, 3, 1.0, 5, 0, message)
 
 
 def test_how_fresh_a_symbol_is_comes_from_the_recording_else_from_the_store() -> None:
     tick = Tick(*SPOT, 1, NOW - 60_000, 100.0, 1.0, None)
-    assert pulse_of("owner", line("live", 0.5), tick, NOW) == Pulse("live", 0.5)
-    assert pulse_of("owner", line("waiting", None), tick, NOW) == Pulse("waiting", 60.0)
-    assert pulse_of("owner", line("refused", None, "BREAK"), None, NOW) == Pulse("refused", None, "BREAK")
-    assert pulse_of("owner", None, tick, NOW) == Pulse("stored", 60.0)
-    assert pulse_of("viewer", None, tick, NOW) == Pulse("silent", 60.0)
-    assert pulse_of("viewer", None, tick, NOW - 59_000) == Pulse("live", 1.0)
+    owner, viewer = health("owner"), health("viewer")
+    assert pulse_of(owner, line("live", 0.5), tick, NOW) == Pulse("live", 0.5)
+    assert pulse_of(owner, line("waiting", None), tick, NOW) == Pulse("waiting", 60.0)
+    assert pulse_of(owner, line("refused", None, "BREAK"), None, NOW) == Pulse("refused", None, "BREAK")
+    assert pulse_of(owner, None, tick, NOW) == Pulse("stored", 60.0)
+    assert pulse_of(viewer, None, tick, NOW) == Pulse("silent", 60.0)
+    assert pulse_of(viewer, None, tick, NOW - 59_000) == Pulse("live", 1.0)
+
+
+def test_a_symbol_whose_trades_wait_for_the_store_is_as_old_as_they_wait() -> None:
+    waiting = health("owner", waits_seconds=8.0)
+    assert pulse_of(waiting, line("live", 0.5), None, NOW) == Pulse("writing", 8.0)
+    assert pulse_of(waiting, line("repairing", 0.5), None, NOW) == Pulse("writing", 8.0)
+    assert pulse_of(waiting, line("disconnected", 3.0, "BREAK"), None, NOW) == Pulse("disconnected", 8.0, "BREAK")
+    assert pulse_of(waiting, line("quiet", 12.0), None, NOW) == Pulse("quiet", 12.0)  # none came meanwhile
+    assert pulse_of(health("owner", waits_seconds=0.3), line("live", 0.1), None, NOW) == Pulse("live", 0.1)
+    assert not pulse_of(waiting, line("live", 0.5), None, NOW).is_fresh
 
 
 @pytest.mark.parametrize(("age", "fresh"), [(None, False), (0.0, True), (5.0, True), (5.1, False)])
 def test_nothing_older_than_five_seconds_is_fresh_whatever_its_state(age: float | None, fresh: bool) -> None:
-    assert all(Pulse(state, age).is_fresh is fresh for state in SYMBOL_STATES)
+    assert all(Pulse(state, age).is_fresh is fresh for state in SYMBOL_STATES if state not in AT_REST)
+    assert not any(Pulse(state, age).is_fresh for state in AT_REST)
 
 
 # ------------------------------------------------------------------------------------- states and links
@@ -261,7 +296,16 @@ def test_gaps_that_are_open_or_given_up_are_told() -> None:
 
 def feed_of(*states: FeedState, label: str = "LIVE", message: str = "") -> FeedHealth:
     venues = tuple(VenueHealth("v", "LIVE", state, "", FeedStatus()) for state in states)
-    names = ("received", "stored", "duplicates", "dropped", "gaps_filled", "gaps_open", "gaps_abandoned")
+    names = (
+        "received",
+        "stored",
+        "duplicates",
+        "dropped",
+        "gaps_filled",
+        "gaps_open",
+        "gaps_abandoned",
+        "gaps_left_out",
+    )
     counts = dict.fromkeys((*names, "reconnects", "queue"), 0)
     return FeedHealth(
         label=label,  # type: ignore[arg-type]  # the tests write only labels

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from market import Bars, Instrument, Timeframe, WrongUse
-from pairscope.pairs import KEPT, KEPT_BARS, PairRequest, Pairs
+from pairscope.pairs import KEPT, KEPT_BARS, OFFERED_FILES, Offer, PairRequest, Pairs
 
 Y, X = Instrument("simulated", "ETHUSDT"), Instrument("simulated", "BTCUSDT")
 SECOND_BARS = Timeframe(1_000)
@@ -68,6 +68,21 @@ def test_a_stop_changes_the_positions() -> None:
     assert (analyse(pairs, tight).columns["state"] != free).any()
 
 
+def test_a_time_stop_changes_the_positions() -> None:
+    pairs = Pairs()
+    patient = replace(REQUEST, entry=1.0, exit=0.0)
+    hasty = analyse(pairs, replace(patient, time_stop=2)).columns["state"]
+    assert (hasty != analyse(pairs, patient).columns["state"]).any()
+
+
+def test_filling_brings_back_bars_that_one_leg_lacks() -> None:
+    pairs, y, x = Pairs(), leg(Y), leg(X)[np.arange(COUNT) % 10 != 5]
+    strict, filled = (
+        pairs.analyse(replace(REQUEST, fill=fill), y, x, now=START + 1_000 * COUNT).summary.n for fill in (0, 2)
+    )
+    assert (strict, filled) == (COUNT * 9 // 10, COUNT)
+
+
 def test_costs_of_ones_own_are_paid_twice_a_leg() -> None:
     assert analyse(Pairs(), replace(REQUEST, costs=7.0)).summary.cost_bp == pytest.approx(14.0)
 
@@ -87,7 +102,6 @@ def test_the_next_analysis_goes_on_from_the_one_before() -> None:
         ({"x": Y}, "both legs are simulated:ETHUSDT"),
         ({"exit": 2.0}, "exit is 2 and entry is 2"),
         ({"stop": 1.5}, "stop is 1.5 and entry is 2"),
-        ({"window": COUNT}, "window is 600 and bars shown is 600; expected a shorter window"),
         ({"costs": "kraknen"}, "did you mean kraken"),
         ({"costs": math.nan}, "expected basis points"),
     ],
@@ -95,6 +109,12 @@ def test_the_next_analysis_goes_on_from_the_one_before() -> None:
 def test_what_makes_no_sense_together_is_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(WrongUse, match=said.replace("?", r"\?")):
         analyse(Pairs(), replace(REQUEST, **change))
+
+
+def test_a_window_as_long_as_what_is_shown_is_refused() -> None:
+    with pytest.raises(WrongUse, match="window is 600 and bars shown is 600; expected a shorter window"):
+        replace(REQUEST, window=COUNT).check_window()
+    REQUEST.check_window()
 
 
 def test_only_the_newest_requests_are_kept() -> None:
@@ -115,3 +135,25 @@ def test_threads_share_one_analysis() -> None:
     for each in threads:
         each.join()
     assert len({id(each.examination) for each in found}) == 1
+
+
+def test_an_offer_is_replaced_by_the_next_of_its_page_and_outlives_those_of_others() -> None:
+    pairs, offer = Pairs(), Offer(analyse(Pairs(), REQUEST), "FILE")
+    newer = Offer(analyse(Pairs(), REQUEST, 590), "FILE")
+    pairs.offer("mine", offer)
+    pairs.offer("mine", newer)
+    for number in range(OFFERED_FILES - 1):
+        pairs.offer(f"{number}", offer)
+    assert pairs.offered("mine") is newer
+    pairs.offer("one more", offer)
+    assert pairs.offered("mine") is None
+    assert pairs.offered("another") is None
+
+
+def test_what_a_live_page_offers_is_the_newest_of_its_pair_however_many_pages_there_are() -> None:
+    pairs = Pairs()
+    older = analyse(pairs, REQUEST, 590)
+    for number in range(100):
+        pairs.offer(f"{number}", Offer(older, "LIVE"), REQUEST)
+    newer = analyse(pairs, REQUEST)
+    assert all(pairs.offered(f"{number}") == Offer(newer, "LIVE") for number in range(100))

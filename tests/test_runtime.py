@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 
 from ingest import FeedHealth, FeedState, FeedStatus, VenueHealth
-from market import Hole, Instrument, PairscopeError, Tick, WrongUse
+from market import Gap, Instrument, PairscopeError, Tick, WrongUse
+from pairscope.advice import feed_warnings
 from pairscope.feeds.simulated import Simulated
+from pairscope.keeping import Kept
 from pairscope.runtime import (
     FEEDS,
     NETWORK,
     Health,
-    Kept,
     Runtime,
     build,
     current,
-    feed_warnings,
     fetch_listing,
     find_symbols,
     hold,
@@ -33,6 +33,7 @@ from pairscope.runtime import (
 )
 from pairscope.settings import NETWORK_VENUES, VENUES, Settings
 from store import SqliteReader, SqliteStore, StoreHeld, StoreUnusable
+from tests.exchange.judge import judge
 from tests.exchange.running import running_exchange
 from tests.exchange.server import Exchange
 from tests.faults.desk import WORKERS, wait_for
@@ -283,6 +284,7 @@ def health_of(*venues: VenueHealth, loop_lag_ms: float = 1.0) -> FeedHealth:
         gaps_filled=0,
         gaps_open=0,
         gaps_abandoned=0,
+        gaps_left_out=0,
         reconnects=0,
         queue=0,
         loop_lag_ms=loop_lag_ms,
@@ -347,10 +349,7 @@ def test_how_many_ids_came_again_is_said_in_steps_so_that_the_text_stands_still(
 
 
 def test_trades_that_cannot_be_had_any_more_are_warned_of_in_the_run_that_gave_them_up(settings: Settings) -> None:
-    desk = build(settings)
-    assert desk.store
-    desk.store.append([Tick("simulated", "ETHUSDT", 9, 1_760_000_000_000, 100.0, 1.0, "buy")], holes=[HOLE]).result()
-    desk.store.close_gap(desk.store.gaps()[0].key, "abandoned", "gone").result()
+    desk = build(replace(settings, refill_trades=2))  # of its history, it can have no more
     desk.start()
     wait_for(lambda: any(each.startswith("Trades that were missed") for each in desk.health().warnings))
     desk.close()
@@ -361,7 +360,18 @@ def test_trades_that_cannot_be_had_any_more_are_warned_of_in_the_run_that_gave_t
     again.close()
 
 
-HOLE = Hole(Instrument("simulated", "ETHUSDT"), 5, 8, 1_759_999_990_000, 1_760_000_000_000, "test")
+def test_what_is_stopped_cannot_be_paused(settings: Settings) -> None:
+    desk = build(settings)
+    desk.start()
+    desk.rest("stopped")
+    outcome = desk.perform("recording pause", {})
+    assert (outcome.exit, outcome.text) == (2, "recording is stopped: start it first")
+    assert {each.state for each in desk.recorded()} == {"stopped"}
+    desk.go_on()
+    desk.rest("paused")
+    assert {each.state for each in desk.recorded()} == {"paused"}
+    desk.close()
+
 
 # ------------------------------------------------------------------------------------------ a real exchange
 
@@ -416,3 +426,80 @@ def test_a_closed_runtime_does_not_begin_to_make_numbers_ready(settings: Setting
     owner.close()
     owner.warming.begin()
     assert not any(each.name == "warming" for each in threading.enumerate())
+
+
+# ------------------------------------------------------------------------------------- pause, stop, and go on
+
+
+def test_a_pause_lets_go_of_the_venue_and_what_it_missed_is_fetched(tmp_path: Path) -> None:
+    with running_exchange("binance-spot", ("BTCUSDT",), rate=100) as exchange:
+        desk = build(live(exchange, tmp_path, "BTCUSDT"))
+        recorded(desk)
+        threads = threading.active_count()
+        desk.rest("paused")
+        wait_for(lambda: not exchange.connections)
+        assert desk.health().warnings[0].startswith("Recording is paused: nothing is received.")
+        assert [each.state for each in desk.recorded()] == ["paused"]
+        received, made = received_of(desk), exchange.ledger["BTCUSDT"].last_id
+        wait_for(lambda: exchange.ledger["BTCUSDT"].last_id > made + 50)
+        assert received_of(desk) == received
+        assert desk.perform("preset save", {"preset": "mine", "values": {}}).exit == 0
+        desk.go_on()
+        wait_for(lambda: desk.reader.gap_counts().get("filled"))
+        wait_for(lambda: [each.state for each in desk.recorded()] == ["live"])
+        assert desk.health().warnings == ()
+        assert threading.active_count() <= threads + 2  # asyncio keeps a few for what would block it
+        desk.close()
+        reader = SqliteReader(tmp_path / "live.db")
+        last = reader.last_ids()[Instrument("binance-spot", "BTCUSDT")][0]
+        verdict = judge(
+            exchange.ledger, reader, venue="binance-spot", last_ids={"BTCUSDT": last}, violations=exchange.violations
+        )
+        reader.close()
+        assert verdict.clean, verdict.line()
+    assert "recording was paused" in {gap.cause for gap in gaps_in(tmp_path / "live.db")}
+
+
+def test_a_stop_leaves_a_gap_with_its_reason_and_warns_of_nothing_lost(tmp_path: Path) -> None:
+    with running_exchange("binance-spot", ("BTCUSDT",), rate=100) as exchange:
+        desk = build(live(exchange, tmp_path, "BTCUSDT"))
+        recorded(desk)
+        desk.rest("stopped")
+        wait_for(lambda: not exchange.connections)
+        made = exchange.ledger["BTCUSDT"].last_id
+        wait_for(lambda: exchange.ledger["BTCUSDT"].last_id > made + 50)
+        desk.go_on()
+        wait_for(lambda: desk.reader.gap_counts().get("abandoned"))
+        wait_for(lambda: (feed := desk.health().feed) and feed.gaps_abandoned)
+        assert desk.health().warnings == ()
+        desk.close()
+    [gap] = [gap for gap in gaps_in(tmp_path / "live.db") if gap.state == "abandoned"]
+    assert (gap.cause, gap.reason) == ("recording was stopped", "recording was stopped")
+    assert gap.last_id - gap.first_id > 40
+
+
+def received_of(desk: Runtime) -> int:
+    feed = desk.health().feed
+    assert feed
+    return feed.received
+
+
+def gaps_in(path: Path) -> tuple[Gap, ...]:
+    reader = SqliteReader(path)
+    found = reader.gaps()
+    reader.close()
+    return found
+
+
+def test_where_nothing_is_recorded_nothing_is_paused_here_but_the_owner_is_told(settings: Settings) -> None:
+    owner = build(settings)
+    recorded(owner)
+    viewer = build(settings)
+    with pytest.raises(WrongUse, match="nothing is being recorded"):
+        viewer.rest("paused")
+    outcome = viewer.perform("recording pause", {})
+    assert outcome.exit == 1
+    assert "takes no commands" in outcome.text
+    owner.close()
+    assert "Restart this app" in viewer.perform("recording pause", {}).text
+    viewer.close()

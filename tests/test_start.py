@@ -376,6 +376,12 @@ def test_the_test_command_adds_the_test_tools_and_passes_everything_to_pytest(de
     assert "pytest ['-k', 'z score', '--help']" in printed
 
 
+def test_all_tests_run_in_two_processes_where_two_fit(desk: Desk) -> None:
+    code, printed = desk.run("test")
+    assert code == 5
+    assert f"pytest {['-n', '2'] if (os.cpu_count() or 1) > 1 else []}" in printed
+
+
 @needs_posix_signals
 def test_a_terminated_test_run_lets_pytest_clean_up(desk: Desk) -> None:
     process = desk.start("test", "--hang")

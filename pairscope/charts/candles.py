@@ -4,7 +4,6 @@ Prices are float64 (60,000.12 has no float32), volumes float32.
 """
 
 import numpy as np
-import plotly.graph_objects as go
 
 from market import Bars, Flags, Floats, Label
 from pairscope.charts.theme import (
@@ -18,9 +17,9 @@ from pairscope.charts.theme import (
     inert,
     price_decimals,
     time_axis,
-    utc_note,
     value_axis,
     watermark,
+    zone_note,
 )
 
 _PRICE_PANE, _VOLUME_PANE = [0.23, 1], [0, 0.2]
@@ -34,7 +33,8 @@ def candles(
     volume_title: str = "volume",
     label: Label = "LIVE",
     fresh: bool = True,
-) -> go.Figure:
+    zone: str = "UTC",
+) -> Spec:
     """Draw bars as candles above their volume, with what is doubtful about them marked.
 
     Bars from exchange candles are hollow, the forming bar is faint, and bars that overlap a gap stand in a band.
@@ -46,6 +46,7 @@ def candles(
         volume_title: what the volume is, with its unit, such as "volume, ETH".
         label: where the trades come from; anything but LIVE is written across the chart.
         fresh: whether the last price is of now; otherwise it is grey.
+        zone: the time zone that the times of the bars are read in, such as Europe/Berlin.
     """
     look = find_theme(theme)
     if not len(bars):
@@ -57,20 +58,20 @@ def candles(
     decimals = price_decimals(np.concatenate((bars.open, bars.high, bars.low, bars.close)))
     right = _label_px(bars.high.max(), decimals)
     layout = base_layout(look, revision=f"{bars.instrument} {bars.timeframe}", right=right) | {
-        "xaxis": time_axis(look) | {"anchor": "y2"},
+        "xaxis": time_axis(look, zone) | {"anchor": "y2"},
         "yaxis": value_axis(look) | {"domain": _PRICE_PANE, "tickformat": f",.{decimals}f"},
         "yaxis2": value_axis(look) | _volume_axis(bars.volume),
         "shapes": [*_gap_band(bars, look), _last_line(bars, _last_colour(bars, look, fresh=fresh))],
         "annotations": [
             _axis_title(price_title, _PRICE_PANE, look, right=right),
             _axis_title(volume_title, _VOLUME_PANE, look, right=right),
-            utc_note(look, right=right),
+            zone_note(look, zone, right=right),
             _last_price(bars, look, decimals, _last_colour(bars, look, fresh=fresh)),
             *watermark(label, look),
         ],
     }
     traces = [*_candle_traces(bars, look, decimals), _spacer(bars), _gap_marks(bars, look), *_volume_traces(bars, look)]
-    return go.Figure({"data": traces, "layout": layout})
+    return {"data": traces, "layout": layout}
 
 
 def _candle_traces(bars: Bars, look: Theme, decimals: int) -> list[Spec]:

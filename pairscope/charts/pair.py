@@ -1,23 +1,16 @@
-"""A pair over time: prices, spread, z-score, hedge ratio and correlation, one below the other on one time axis.
-
-Times are epoch milliseconds as float64; prices are float64 too, all else is float32. Long lines are thinned.
-"""
+"""A pair over time: prices, spread, z-score, hedge ratio and correlation, one below the other on one time axis."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
-from numpy.typing import NDArray
 
-from market import Flags, Floats, Integers, Label
+from market import Flags, Floats, Label
+from pairscope.charts.pair_lines import GAP, HIDDEN, LINE, Drawing, PairColumns
 from pairscope.charts.panes import (
     BOTTOM_PX,
     LOWERED_PX,
     TOP_PX,
     Pane,
-    Tag,
     clear,
     painted,
     pane_spans,
@@ -34,14 +27,13 @@ from pairscope.charts.theme import (
     inert,
     price_decimals,
     time_axis,
-    utc_note,
     value_axis,
     watermark,
+    zone_note,
 )
-from pairscope.charts.thinning import Rows, step_of, thin
 
-POINTS, BAND_POINTS, MARKS = 1_300, 600, 300
-"""How many points a line, an edge of the band and each kind of signal may have."""
+BAND_POINTS, MARKS = 600, 300
+"""How many points an edge of the band and each kind of signal may have."""
 
 RUNS = 200
 """Gaps nearer to each other than this part of the time shown are drawn as one."""
@@ -51,41 +43,6 @@ SHARES = (0.31, 0.19, 0.24, 0.13, 0.13)
 
 LONG_NAME = 18
 """Longer names are cut in the title, for two of them to fit side by side; the hover has them whole."""
-
-FORMING, GAP = 1, 2
-"""Bits of `PairColumns.flags`: the bar may still change; it overlaps a gap."""
-
-HIDDEN: Spec = {"type": "scatter", "visible": False, "showlegend": False}
-"""Keeps the place of a trace that has nothing to show."""
-
-
-LINE: Spec = {"type": "scatter", "mode": "lines", "showlegend": False}
-
-
-class PairColumns(NamedTuple):
-    """What is known of a pair, one value a bar; NaN is "not known".
-
-    `time` is the start of each bar in epoch milliseconds; `state` is 1 for long the spread, -1 for short, 0 for flat.
-    """
-
-    time: Integers
-    price_y: Floats
-    price_x: Floats
-    spread: Floats
-    mean: Floats
-    std: Floats
-    zscore: Floats
-    beta: Floats
-    correlation: Floats
-    state: NDArray[np.int8]
-    flags: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, time: Integers, columns: Mapping[str, NDArray[Any]], flags: NDArray[np.uint8]) -> "PairColumns":
-        """Take the columns of an analysis; those that it lacks are not known, and without `state` all is flat."""
-        unknown, flat = np.full(len(time), np.nan), np.zeros(len(time), np.int8)
-        given = {name: columns.get(name, unknown) for name in cls._fields if name not in ("time", "state", "flags")}
-        return cls(time=time, flags=flags, state=columns.get("state", flat), **given)
 
 
 def pair_panes(
@@ -99,14 +56,17 @@ def pair_panes(
     price_units: tuple[str, str] = ("", ""),
     spread_unit: str = "",
     beta_unit: str = "",
+    beta_of: str = "",
     window: int | None = None,
     label: Label = "LIVE",
     fresh: bool = True,
     rebased: bool = False,
     whole_correlation: bool = False,
+    zone: str = "UTC",
+    seen: tuple[float, float] | None = None,
     revision: str = "",
     height: int = 760,
-) -> go.Figure:
+) -> Spec:
     """Draw a pair in five panes that share their time axis and crosshair.
 
     Forming bars are faint and dotted, and bars that overlap a gap stand in a band. The title has the newest prices, or
@@ -119,11 +79,14 @@ def pair_panes(
         entry, exit, stop: the z-scores at which a position begins, ends and is given up.
         price_units: what the prices of y and x are counted in, such as "USDT".
         spread_unit, beta_unit: the same of the spread and of the hedge ratio; nothing is said where empty.
+        beta_of: which bars the hedge ratio is fitted to, such as "of the last 60 bars"; nothing is said where empty.
         window: bars that a z-score and a correlation are taken over; while there are fewer, it says how many there are.
         label: where the trades come from; anything but LIVE is written across the chart.
         fresh: whether the last numbers are of now; otherwise they are grey.
         rebased: draw both prices on one axis, as 100 at the first bar.
         whole_correlation: let the axis of the correlation go from -1 to 1; otherwise it follows the data.
+        zone: the time zone that the times are read in.
+        seen: what the user has zoomed to, from when to when; its bars are drawn more finely than the others.
         revision: what else the user has chosen, such as the timeframe: zoom outlives a refresh, not a change of it.
         height: of the chart, in CSS pixels.
     """
@@ -132,13 +95,13 @@ def pair_panes(
     if not len(panes.time):
         hint = "The first one appears when both legs have traded within the same bar."
         return blank(f"No bar of {y} and {x} yet", hint, theme=look)
-    drawing = _Drawing(panes, look, fresh=fresh, window=window)
+    drawing = Drawing(panes, look, fresh=fresh, window=window, seen=seen)
     over = f", {window:,} bars" if window else ""
     parts = [
         _prices(drawing, names, price_units, rebased=rebased),
         _spread(drawing, entry, spread_unit),
         _zscore(drawing, entry, exit, stop),
-        _single(drawing, panes.beta, "y5", "β", f"hedge ratio β{_unit(beta_unit)}"),
+        _single(drawing, panes.beta, "y5", "β", f"hedge ratio β {beta_of}".strip() + _unit(beta_unit)),
         _single(
             drawing, panes.correlation, "y6", "correlation", f"correlation of returns{over}", whole=whole_correlation
         ),
@@ -147,61 +110,21 @@ def pair_panes(
     right = side_px([text for part in parts for text in (*part.right_labels, *(tag.text for tag in part.tags))])
     spans = pane_spans(height, SHARES)
     layout = base_layout(look, revision=f"{y} {x} {rebased} {revision}", right=right) | {
-        "xaxis": time_axis(look) | _follow(panes, thinned=drawing.closed > POINTS),
-        "shapes": [*_gap_band(panes, look), *(shape for part in parts for shape in part.shapes)],
+        "xaxis": time_axis(look, zone) | _follow(drawing, zone if drawing.thinned else None),
+        "shapes": [*_gap_band(drawing), *(shape for part in parts for shape in part.shapes)],
     }
     layout["margin"] |= {"l": left, "t": TOP_PX, "b": BOTTOM_PX}
-    notes = [utc_note(look, right=right) | {"yshift": -LOWERED_PX}, *watermark(label, look, y=sum(spans[0]) / 2)]
+    notes = [zone_note(look, zone, right=right) | {"yshift": -LOWERED_PX}, *watermark(label, look, y=sum(spans[0]) / 2)]
     for part, span in zip(parts, spans, strict=True):
         for name, axis in part.axes.items():
             layout[name] = value_axis(look) | {"domain": span, "side": "left", "nticks": 6} | axis
         notes += words_of(part, span, look, left=left)
     # From the last one up: plotly.js lists traces in the hover backwards as soon as one of them fills a band.
     traces = [trace for part in reversed(parts) for trace in part.traces]
-    figure = {"data": traces, "layout": layout | {"annotations": notes}}
-    return go.Figure(figure, _validate=False)  # to validate takes longer than all else; a test does it
+    return {"data": traces, "layout": layout | {"annotations": notes}}
 
 
-class _Drawing:
-    """The columns, and what is the same for all lines of them."""
-
-    def __init__(self, panes: PairColumns, look: Theme, *, fresh: bool, window: int | None) -> None:
-        self.panes, self.look, self.fresh, self.window = panes, look, fresh, window
-        closed = np.flatnonzero((panes.flags & FORMING) == 0)
-        self.closed = int(closed[-1]) + 1 if len(closed) else 0
-        self.time = panes.time.astype(np.float64)
-
-    def rows(self, *columns: Floats, points: int = POINTS) -> Rows:
-        """Return which closed bars the lines of these columns need."""
-        return thin(self.panes.time[: self.closed], [column[: self.closed] for column in columns], points)
-
-    def lines(self, values: Floats, rows: Rows, style: Spec, *, exact: bool = False) -> list[Spec]:
-        """Return the line over the closed bars, and the faint one from the last of them over the forming ones."""
-        dtype = np.float64 if exact else np.float32
-        main = {**LINE, "x": self.time[rows], "y": values[rows].astype(dtype), **style}
-        if self.closed > POINTS and not exact:
-            main["line"] = style["line"] | {"width": 0.8}  # a day of seconds is a solid block otherwise
-        if self.closed == len(self.time):
-            return [main, HIDDEN]
-        last = slice(max(0, self.closed - 1), None)
-        tail = {"x": self.time[last], "y": values[last].astype(dtype), "opacity": 0.5, "hoverinfo": "skip"}
-        return [main, main | tail | {"hovertemplate": None, "line": style["line"] | {"dash": "dot"}}]
-
-    def tags(self, values: Floats, numbers: str, axis: str, colour: str) -> list[Tag]:
-        """Return the value of the last closed bar for the edge, if it is known."""
-        value = float(values[self.closed - 1]) if self.closed else math.nan
-        if math.isnan(value):
-            return []
-        return [Tag(format(value, numbers), value, axis, colour if self.fresh else self.look.muted)]
-
-    def awaited(self, known: Flags) -> str:
-        """Say what is missing while nothing is known."""
-        if known.any():
-            return ""
-        return f"{min(self.closed, self.window):,} of {self.window:,} bars" if self.window else "not enough bars yet"
-
-
-def _prices(drawing: _Drawing, names: tuple[str, str], units: tuple[str, str], *, rebased: bool) -> Pane:
+def _prices(drawing: Drawing, names: tuple[str, str], units: tuple[str, str], *, rebased: bool) -> Pane:
     """Draw both prices; the newest ones, or their change, stand in the title, where they cover no label of an axis."""
     look, columns = drawing.look, (drawing.panes.price_y, drawing.panes.price_x)
     lines = tuple(column / column[0] * 100 for column in columns) if rebased else columns
@@ -217,6 +140,7 @@ def _prices(drawing: _Drawing, names: tuple[str, str], units: tuple[str, str], *
         unit = "" if rebased or (not place and units[0] == units[1]) else _unit(units[place], before=" ")
         said.append(f"{painted(inert(_short(name)), colour)} {newest}{unit}")
         pane.axes["yaxis" + axis[1:]] = _axis(numbers) | {"tickfont": {"color": look.muted if rebased else colour}}
+        pane.axes["yaxis" + axis[1:]] |= drawing.fitted(*(lines if rebased else lines[place : place + 1]))
         (pane.right_labels if axis == "y2" else pane.labels).extend(_ends(lines[place], numbers))
     if not rebased:
         pane.axes["yaxis2"] |= {"side": "right", "overlaying": "y", "showgrid": False, "tickmode": "auto"}
@@ -224,26 +148,27 @@ def _prices(drawing: _Drawing, names: tuple[str, str], units: tuple[str, str], *
     return pane
 
 
-def _spread(drawing: _Drawing, entry: float, unit: str) -> Pane:
+def _spread(drawing: Drawing, entry: float, unit: str) -> Pane:
     look, panes = drawing.look, drawing.panes
     numbers, known = _numbers(panes.spread), np.isfinite(panes.spread)
-    lower, upper = panes.mean - entry * panes.std, panes.mean + entry * panes.std
+    reach = entry * panes.std
+    lower, upper = panes.mean - reach, panes.mean + reach
     edges = drawing.rows(lower, upper, points=BAND_POINTS)
     edge = LINE | {"yaxis": "y3", "line": {"width": 0}, "hoverinfo": "skip"}
-    band = [edge | {"x": drawing.time[edges], "y": side[edges].astype(np.float32)} for side in (lower, upper)]
+    band = [edge | drawing.points(side, edges) for side in (lower, upper)]
     band[1] |= {"fill": "tonexty", "fillcolor": clear(look.accent, 0.18)}
     style = _style("spread", look.text, "y3", numbers)
     return Pane(
         title=f"spread{_unit(unit)}, in the band of its mean ± {entry:g} σ",
         note=drawing.awaited(known),
-        axes={"yaxis3": _axis(numbers) | _bare(unless=known)},
+        axes={"yaxis3": _axis(numbers) | _bare(unless=known) | drawing.fitted(panes.spread, lower, upper)},
         traces=[*band, *drawing.lines(panes.spread, drawing.rows(panes.spread), style)],
         tags=drawing.tags(panes.spread, numbers, "y3", look.text),
         labels=_ends(panes.spread, numbers),
     )
 
 
-def _zscore(drawing: _Drawing, entry: float, exit: float, stop: float | None) -> Pane:  # noqa: A002
+def _zscore(drawing: Drawing, entry: float, exit: float, stop: float | None) -> Pane:  # noqa: A002
     look, zscore = drawing.look, drawing.panes.zscore
     known = np.isfinite(zscore)
     first = int(known.argmax()) if known.any() else len(known)
@@ -257,7 +182,11 @@ def _zscore(drawing: _Drawing, entry: float, exit: float, stop: float | None) ->
     return Pane(
         title=f"z-score   {painted('▲', look.up)} long   {painted('▼', look.down)} short   ○ exit",
         note=drawing.awaited(known) or left_out or from_then,
-        axes={"yaxis4": _axis("+.2f") | {"zeroline": True, "zerolinecolor": look.grid, **_include(1.2 * entry)}},
+        axes={
+            "yaxis4": _axis("+.2f")
+            | {"zeroline": True, "zerolinecolor": look.grid}
+            | drawing.fitted(zscore, include=1.2 * entry)
+        },
         traces=[*drawing.lines(zscore, drawing.rows(zscore), _style("z-score", look.text, "y4", "+.2f")), *marks],
         tags=drawing.tags(zscore, "+.2f", "y4", look.text),
         shapes=[*levels, *([_warm_up(drawing, first)] if first else [])],
@@ -265,45 +194,50 @@ def _zscore(drawing: _Drawing, entry: float, exit: float, stop: float | None) ->
     )
 
 
-def _single(drawing: _Drawing, values: Floats, axis: str, name: str, title: str, *, whole: bool = False) -> Pane:
+def _single(drawing: Drawing, values: Floats, axis: str, name: str, title: str, *, whole: bool = False) -> Pane:
     numbers, colour = "+.2f" if name == "correlation" else _numbers(values), drawing.look.third
     known = np.isfinite(values)
     limits: Spec = {"range": [-1, 1]} if whole else {}
     return Pane(
         title=title,
-        note=drawing.awaited(known),
-        axes={"yaxis" + axis[1:]: _axis(numbers) | {"nticks": 4} | limits | _bare(unless=known)},
+        note=drawing.awaited(known, returns=name == "correlation"),
+        axes={
+            "yaxis" + axis[1:]: _axis(numbers) | {"nticks": 4} | drawing.fitted(values) | limits | _bare(unless=known)
+        },
         traces=drawing.lines(values, drawing.rows(values), _style(name, colour, axis, numbers)),
         tags=drawing.tags(values, numbers, axis, colour),
         labels=_ends(values, numbers),
     )
 
 
-def _marks(drawing: _Drawing) -> tuple[list[Spec], str]:
+def _marks(drawing: Drawing) -> tuple[list[Spec], str]:
     """Return a trace for each deed, and what to say when not all of them are drawn."""
     look, zscore, state = drawing.look, drawing.panes.zscore, drawing.panes.state[: drawing.closed]
-    changed = np.flatnonzero(np.diff(state, prepend=state[:1]))
+    changed = np.flatnonzero(np.diff(state, prepend=state[:1]) != 0)
     kinds = ((1, "triangle-up", look.up), (-1, "triangle-down", look.down), (0, "circle-open", look.muted))
-    size = 9 if len(changed) < 100 else 7 if len(changed) < 300 else 5
+    in_sight = drawing.in_sight(drawing.panes.time[changed])
+    shown = in_sight.stop - in_sight.start
+    size = 9 if shown < 100 else 7 if shown < 300 else 5
     traces, count = [], 0
     for code, symbol, colour in kinds:
         rows = changed[state[changed] == code]
-        rows = rows[thin(drawing.panes.time[rows], [zscore[rows]], MARKS)]
+        rows = rows[drawing.choose(drawing.panes.time[rows], [zscore[rows]], MARKS)]
         count += len(rows)
         marker = {"symbol": symbol, "color": colour, "size": size if code else size - 2}
-        trace = LINE | {"mode": "markers", "x": drawing.time[rows], "y": zscore[rows].astype(np.float32)}
+        trace = LINE | {"mode": "markers", **drawing.points(zscore, rows)}
         trace |= {"yaxis": "y4", "marker": marker, "hoverinfo": "skip"}  # a marker draws the hover to itself from afar
         traces.append(trace if len(rows) else HIDDEN)
     return traces, f"{count:,} of {len(changed):,} signals drawn" if count < len(changed) else ""
 
 
-def _gap_band(panes: PairColumns, look: Theme) -> list[Spec]:
+def _gap_band(drawing: Drawing) -> list[Spec]:
     """Shade the runs of bars that overlap a gap, as one shape; runs that would touch on the screen are one."""
+    panes, look = drawing.panes, drawing.look
     gap = (panes.flags & GAP) != 0
     if not gap.any():
         return []
     starts, ends = np.flatnonzero(np.diff(gap, prepend=False, append=False)).reshape(-1, 2).T
-    half = step_of(panes.time) // 2
+    half = drawing.step // 2
     low, high = panes.time[starts] - half, panes.time[ends - 1] + half
     apart = np.flatnonzero(low[1:] - high[:-1] > (panes.time[-1] - panes.time[0]) / RUNS)
     low, high = low[np.append(0, apart + 1)], high[np.append(apart, len(high) - 1)]
@@ -313,19 +247,25 @@ def _gap_band(panes: PairColumns, look: Theme) -> list[Spec]:
     return [band | {"line": {"width": 0}, "fillcolor": look.warning, "opacity": 0.16}]
 
 
-def _follow(panes: PairColumns, *, thinned: bool) -> Spec:
-    """Let the time axis end with the data: signals would widen it, and it would jump as they come and go."""
-    first, last = int(panes.time[0]), int(panes.time[-1])
-    room = max(step_of(panes.time), (last - first) // 200)
+def _follow(drawing: Drawing, thinned: str | None) -> Spec:
+    """Let the time axis end with the data: signals would widen it, and it would jump as they come and go.
+
+    `thinned` is the time zone where not every bar in sight is drawn: the hover says so.
+    """
+    time = drawing.panes.time
+    first, last = int(time[0]), int(time[-1])
+    room = max(drawing.step, (last - first) // 200)
     edges = {"clipmin": first - room, "clipmax": last + room}
-    spoken: Spec = {"unifiedhovertitle": {"text": "%{x|%-d %b %Y %H:%M:%S} UTC, nearest bars drawn"}} if thinned else {}
+    spoken: Spec = {}
+    if thinned:
+        spoken["unifiedhovertitle"] = {"text": f"%{{x|%-d %b %Y %H:%M:%S}} {inert(thinned)}, nearest bars drawn"}
     return {"anchor": "y6", "ticklabelstandoff": LOWERED_PX, "autorangeoptions": edges} | spoken
 
 
-def _warm_up(drawing: _Drawing, first: int) -> Spec:
+def _warm_up(drawing: Drawing, first: int) -> Spec:
     """Shade the time before the first z-score."""
-    time = drawing.time
-    place: Spec = {"type": "rect", "xref": "x", "x0": time[0], "x1": time[min(first, len(time) - 1)]}
+    start, end = drawing.panes.time[[0, min(first, len(drawing.panes.time) - 1)]].tolist()
+    place: Spec = {"type": "rect", "xref": "x", "x0": start, "x1": end}
     place |= {"yref": "y4 domain", "y0": 0, "y1": 1, "layer": "below"}
     return place | {"line": {"width": 0}, "fillcolor": drawing.look.grid, "opacity": 0.6}
 
@@ -345,10 +285,6 @@ def _axis(numbers: str) -> Spec:
     return {"tickformat": f"{numbers[:-1].lstrip('+')}~{numbers[-1]}"}
 
 
-def _include(level: float) -> Spec:
-    return {"autorangeoptions": {"include": [-level, level]}}
-
-
 def _bare(*, unless: Flags) -> Spec:
     """Leave an axis without labels while it has nothing to measure."""
     return {} if unless.any() else {"showticklabels": False, "showgrid": False}
@@ -360,16 +296,22 @@ def _exact(prices: Floats) -> str:
 
 def _numbers(values: Floats) -> str:
     """Pick one format for all values of a line, with as many decimals as tell its range apart."""
-    known = values[np.isfinite(values)]
-    span = float(np.ptp(known)) if len(known) else 0.0
-    decimals = 2 - math.floor(math.log10(span or max(map(abs, known[:1].tolist()), default=1.0) or 1.0))
+    low, high = _extent(values) or (0.0, 0.0)
+    decimals = 2 - math.floor(math.log10(high - low or abs(low) or 1.0))
     return f",.{max(0, decimals)}f" if decimals <= 8 else ".4e"
 
 
 def _ends(values: Floats, numbers: str) -> list[str]:
     """Return the lowest and the highest value as labels."""
-    known = values[np.isfinite(values)]
-    return [format(float(end), numbers) for end in (known.min(), known.max())] if len(known) else []
+    return [format(end, numbers) for end in _extent(values) or ()]
+
+
+def _extent(values: Floats) -> tuple[float, float] | None:
+    """Return the lowest and the highest value that is known."""
+    low, high = float(np.fmin.reduce(values, initial=np.nan)), float(np.fmax.reduce(values, initial=np.nan))
+    if math.isinf(low) or math.isinf(high):
+        return _extent(values[np.isfinite(values)])
+    return None if math.isnan(low) else (low, high)
 
 
 def _unit(unit: str, before: str = ", ") -> str:

@@ -2,7 +2,8 @@
 
 A figure is sent again at every refresh, hence:
 
-- x is epoch milliseconds as float64 on a date axis: Plotly sends datetime64 as text, three times as long;
+- x is epoch milliseconds as float64 on a date axis: text is three times as long. The browser makes text of it
+  (live_chart.js), because plotly.js reads a number by the browser's clock, and a text as it stands;
 - the template is "none": the stock one weighs 8 kB a figure and fights the page's colours;
 - `uirevision` names what is drawn, so that zoom survives every refresh, but not a change of what is drawn;
 - a trace keeps its place in the figure, with rows or without: by place Plotly remembers what the user has hidden.
@@ -13,12 +14,14 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from market import Floats, Label, UnknownName
 
 Spec = dict[str, Any]
-"""A part of a figure in Plotly's own words."""
+"""A figure in Plotly's own words, ``{"data": [...], "layout": {...}}``, or a part of one.
+
+Not `go.Figure`, which looks at every word anew at each refresh; tests do that once.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ _TIME_FORMATS = [
 GLYPH_PX = 7  # the width of a digit at 12 px; a fixed margin does not jump as automargin does when a label grows
 
 
-def blank(title: str, hint: str, *, theme: Theme | str = DARK) -> go.Figure:
+def blank(title: str, hint: str, *, theme: Theme | str = DARK) -> Spec:
     """Draw no chart, but say what is missing (`title`) and what comes next (`hint`)."""
     look = find_theme(theme)
     text = f'{inert(title)}<br><span style="color:{look.muted};font-size:13px">{inert(hint)}</span>'
@@ -98,12 +101,12 @@ def blank(title: str, hint: str, *, theme: Theme | str = DARK) -> go.Figure:
     }
     hidden = {"visible": False, "fixedrange": True}
     layout = base_layout(look, revision=title, right=0) | {"xaxis": hidden, "yaxis": hidden, "annotations": [note]}
-    return go.Figure({"data": [], "layout": layout})
+    return {"data": [], "layout": layout}
 
 
 def inert(text: str) -> str:
-    """Return text that Plotly shows as it stands: tags, links and templates in it do nothing."""
-    return escape(text, quote=False).replace("%{", "%&#123;")
+    """Return text that Plotly shows as it stands: tags, links, templates and formulas in it do nothing."""
+    return escape(text, quote=False).replace("%{", "%&#123;").replace("$", "&#36;")
 
 
 def find_theme(theme: Theme | str) -> Theme:
@@ -136,10 +139,10 @@ def watermark(label: Label, look: Theme, *, y: float = 0.62) -> list[Spec]:
     return [place | {"text": label, "opacity": 0.16, "font": {"size": 44, "color": look.muted, "weight": 700}}]
 
 
-def utc_note(look: Theme, *, right: int) -> Spec:
+def zone_note(look: Theme, zone: str, *, right: int) -> Spec:
     """Name the zone of the time axis, past the last of its labels."""
     place = {"xref": "paper", "x": 1, "xanchor": "right", "xshift": right, "yref": "paper", "y": 0, "yanchor": "top"}
-    return place | {"text": "UTC", "showarrow": False, "font": {"color": look.muted}}
+    return place | {"text": inert(zone), "showarrow": False, "font": {"color": look.muted}}
 
 
 def base_layout(look: Theme, *, revision: str, right: int) -> Spec:
@@ -175,14 +178,14 @@ def _axis(look: Theme) -> Spec:
     }
 
 
-def time_axis(look: Theme) -> Spec:
+def time_axis(look: Theme, zone: str = "UTC") -> Spec:
     """A date axis without a range: following the data is Plotly's default until the user zooms."""
     return _axis(look) | {
         "type": "date",
         "showgrid": False,
         "rangeslider": {"visible": False},
         "tickformatstops": _TIME_FORMATS,
-        "hoverformat": "%-d %b %Y %H:%M:%S UTC",
+        "hoverformat": f"%-d %b %Y %H:%M:%S {inert(zone)}",
     }
 
 

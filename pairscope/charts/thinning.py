@@ -6,13 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from market import Floats, Integers
+from market import Integers
 
 Rows = NDArray[np.intp]
 """Numbers of rows, ascending."""
 
 
-def thin(time: Integers, columns: Sequence[NDArray[np.floating]], points: int = 1_500) -> Rows:
+def thin(
+    time: Integers, columns: Sequence[NDArray[np.floating]], points: int = 1_500, *, step: int | None = None
+) -> Rows:
     """Return the rows that lines over `time` need to look the same when drawn with at most `points` points.
 
     The rows are cut into stretches, and of each stretch the lowest and the highest value of every line stay, and a NaN
@@ -24,25 +26,52 @@ def thin(time: Integers, columns: Sequence[NDArray[np.floating]], points: int = 
             at the end and fall off at the beginning.
         columns: the lines, which share the rows to be chosen.
         points: how many rows may stay, at least ten for each line; holes come on top, at most half as many.
+        step: what `step_of` says of `time`, where it is known.
     """
     n = len(time)
     if n <= points:
         return np.arange(n)
     length = _nice(n / max(1, points // (2 * len(columns)) - 3))  # both ends are cut off, and stay themselves
-    phase = int(time[0] // step_of(time)) % length
-    stretches = -(-(phase + n) // length)
+    first = min(-int(time[0] // (step or step_of(time))) % length, n)
+    last = n - (n - first) % length
     keep = np.zeros(n, np.bool_)
     keep[[0, -1]] = True
-    first = np.arange(stretches) * length - phase
-    for column in columns:
-        padded = np.empty(stretches * length, column.dtype)
-        padded[:phase], padded[phase : phase + n], padded[phase + n :] = column[0], column, column[-1]
-        for offsets in _extremes(padded.reshape(stretches, length)):
-            keep[np.clip(first + offsets, 0, n - 1)] = True
+    for start, end, long in ((0, first, first), (first, last, length), (last, n, n - last)):
+        if start == end:
+            continue
+        starts = np.arange(start, end, long)
+        for column in columns:
+            for offsets in _extremes(column[start:end].reshape(-1, long)):
+                keep[starts + offsets] = True
     return np.flatnonzero(keep)
 
 
-def _extremes(stretches: Floats) -> list[Rows]:
+def thin_around(
+    time: Integers,
+    columns: Sequence[NDArray[np.floating]],
+    points: int,
+    *,
+    seen: slice,
+    beside: int,
+    step: int | None = None,
+) -> Rows:
+    """Thin as `thin` does, but for a chart that shows the rows `seen` alone: of these so many as of a whole line.
+
+    Args:
+        time, columns, points, step: as of `thin`.
+        seen: the rows that are in sight.
+        beside: how many of the rows before them may stay, and how many after them.
+    """
+    parts = (slice(0, seen.start), seen, slice(seen.stop, len(time)))
+    kept = [
+        thin(time[part], [column[part] for column in columns], points if part is seen else beside, step=step)
+        + part.start
+        for part in parts
+    ]
+    return np.concatenate(kept)
+
+
+def _extremes(stretches: NDArray[np.floating]) -> list[Rows]:
     """Return where in each stretch its lowest and highest value stand, and its first NaN where it has one."""
     low, high = stretches.argmin(axis=1), stretches.argmax(axis=1)
     every = np.arange(len(stretches))
@@ -64,4 +93,10 @@ def _nice(least: float) -> int:
 
 def step_of(time: Integers) -> int:
     """Return how far two neighbouring rows are apart when no row is missing between them; 1 s for a lone one."""
-    return max(1, int(np.diff(time).min())) if len(time) > 1 else 1_000
+    if len(time) < 2:
+        return 1_000
+    least = int((time[1:] - time[:-1]).min())
+    if least > 0:
+        return least
+    steps = np.diff(time)  # a wall clock was put back
+    return int(steps[steps > 0].min(initial=1_000_000))

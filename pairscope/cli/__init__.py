@@ -20,6 +20,8 @@ from pairscope.cli.changing import (
     import_options,
     prune,
     prune_options,
+    record,
+    record_options,
     status,
     symbols,
     symbols_options,
@@ -91,4 +93,5 @@ COMMANDS = {
     "delete": (delete, delete_options),
     "status": (status, no_options),
     "symbols": (symbols, symbols_options),
+    "record": (record, record_options),
 }

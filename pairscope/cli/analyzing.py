@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from market import Bars, Instrument, Timeframe, UnknownName, WrongUse, bars_from_rows, iso, join_bars
+from market import Bars, Instrument, UnknownName, WrongUse, iso
 from pairscope.cli.options import (
     demand_no_upload_options,
     moment,
@@ -16,17 +15,17 @@ from pairscope.cli.options import (
     upload_options_of,
     with_venue,
 )
-from pairscope.cli.reading import all_bars, label_of, reading
+from pairscope.cli.reading import reading
 from pairscope.commands import Outcome, as_options, demand_others, in_words_of_the_command, read_files, same_file
+from pairscope.exports import MINUTE_BARS, Export, label_of, whole_bars
 from pairscope.files import FileError, Upload, write_analysis
 from pairscope.runtime import now_ms
 from pairscope.settings import Settings
-from store import SqliteReader, store_path
+from store import store_path
 
 if TYPE_CHECKING:
     from analytics import PairAnalysis
 
-MINUTE_BARS = Timeframe.parse("1m")
 FOREVER = 2**62
 LARGEST_REBATE_BP = -10.0
 """Nobody pays a maker more than this."""
@@ -159,38 +158,38 @@ def _legs_of_store(options: argparse.Namespace, settings: Settings) -> Legs:
     with reading(store_path(settings.store), default_venue=settings.venue) as reader:
         names = [reader.resolve(with_venue(each, options.venue)) for each in (options.y, options.x)]
         label = label_of(reader, names)
-        y, x = (whole_bars(reader, name, options) for name in names)
+        asked = analytics_asked(names, options)
+        y, x = (whole_bars(reader, name, asked, now=now_ms()) for name in names)
     return Legs(y, x, label, [] if label == "LIVE" else [f"{label} trades"])
 
 
-def whole_bars(reader: SqliteReader, name: Instrument, options: argparse.Namespace) -> Bars:
-    """Read the bars of an instrument between the times asked for, all that are stored by default."""
-    timeframe = options.timeframe or MINUTE_BARS
-    nothing = bars_from_rows(name, timeframe, [])
-    return reduce(join_bars, all_bars(reader, name, timeframe, options.start, options.end), nothing)
+def analytics_asked(names: Sequence[Instrument], options: argparse.Namespace) -> Export:
+    """Return what the options of a pair ask of the store."""
+    return Export(
+        what="analytics",
+        instruments=tuple(names),
+        start=options.start,
+        end=options.end,
+        timeframe=options.timeframe or MINUTE_BARS,
+        file_format=options.format or "csv",
+        options=arguments_of(options),
+    )
 
 
 def analysis_of(y: Bars, x: Bars, options: argparse.Namespace, *, late: int | None) -> "PairAnalysis":
     """Analyse two legs as the options say."""
     from analytics import analyze_pair  # a second of imports, which no other command needs
 
-    return analyze_pair(
-        y,
-        x,
-        window=options.window,
-        method=options.hedge,
-        fit=options.fit,
-        log=options.log,
-        intercept=not options.no_intercept,
-        fill=options.fill,
-        minimum_volume=options.minimum_volume,
-        entry=options.entry,
-        exit=options.exit,
-        stop=options.stop,
-        time_stop=options.time_stop,
-        costs=options.costs,
-        now_ms=late,
-    )
+    return analyze_pair(y, x, now_ms=late, **arguments_of(options))
+
+
+def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `analyze_pair` takes beside the legs and the time."""
+    same = ("window", "fit", "log", "fill", "minimum_volume", "entry", "exit", "stop", "time_stop", "costs")
+    return {name: getattr(options, name) for name in same} | {
+        "method": options.hedge,
+        "intercept": not options.no_intercept,
+    }
 
 
 def _reason_line(reason: Any) -> str:

@@ -141,6 +141,26 @@ def status(options: argparse.Namespace, settings: Settings) -> Outcome:
     return hand_over(owner, "status", {}, seconds=STATUS_SECONDS)
 
 
+DEEDS = {
+    "pause": "recording pause",
+    "resume": "recording go on",
+    "stop": "recording stop",
+    "start": "recording go on",
+}
+
+
+def record_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=DEEDS, metavar="{pause,resume,stop,start}")
+
+
+def record(options: argparse.Namespace, settings: Settings) -> Outcome:
+    """Pause what records into the store (what is missed is fetched afterwards), or stop it (it is not)."""
+    owner = find_owner(store_path(settings.store))
+    if owner is None:
+        raise WrongUse(NOT_RECORDING.format(settings.store))
+    return hand_over(owner, DEEDS[options.action], {})
+
+
 def symbols_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "add", "remove"), metavar="{list,add,remove}")
     parser.add_argument("symbols", nargs="*", default=[], metavar="SYMBOL", help="such as BTCUSDT or kraken:BTC/USD")

@@ -1,15 +1,14 @@
 """The command that writes trades, bars or an analysis to a file."""
 
 import argparse
-from collections.abc import Sequence
-from itertools import chain
+from dataclasses import replace
 
-from market import Instrument, Label, UnknownName, WrongUse
-from pairscope.cli.analyzing import MINUTE_BARS, analysis_of, demand_span, pair_options, said_of_pairs, whole_bars
+from market import Instrument, UnknownName, WrongUse
+from pairscope.cli.analyzing import analytics_asked, demand_span, pair_options, said_of_pairs
 from pairscope.cli.options import moment, with_venue
-from pairscope.cli.reading import all_bars, label_of, reading
+from pairscope.cli.reading import reading
 from pairscope.commands import Outcome, same_file
-from pairscope.files import write_analysis, write_bars, write_ticks
+from pairscope.exports import label_of, write_export
 from pairscope.runtime import now_ms
 from pairscope.settings import Settings
 from store import SqliteReader, store_path
@@ -43,8 +42,11 @@ def export(options: argparse.Namespace, settings: Settings) -> Outcome:
         raise WrongUse(f"{idle[0]} has no effect on `export {options.what}`: leave it out")
     with reading(path, default_venue=settings.venue) as reader:
         names = _chosen(reader, options)
+        if options.what == "analytics" and len(names) != 2:
+            raise WrongUse(f"a pair has two legs: give --symbol twice, first y, then x, not {len(names)} times")
         label = label_of(reader, names)
-        rows = _WRITERS[options.what](reader, names, options, label)
+        asked = replace(analytics_asked(names, options), what=options.what)
+        rows = write_export(options.out, reader, asked, now=now_ms())
     note = "" if label == "LIVE" else f" ({label})"
     return Outcome(
         0, f"{rows:,} rows written to {options.out}{note}", {"rows": rows, "file": options.out, "label": label}
@@ -56,24 +58,3 @@ def _chosen(reader: SqliteReader, options: argparse.Namespace) -> list[Instrumen
     if options.venue not in (None, *venues):
         raise UnknownName("venue", options.venue, venues)
     return list(dict.fromkeys(reader.resolve(with_venue(each, options.venue)) for each in options.symbol))
-
-
-def _ticks(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
-    batches = (batch for name in names for batch in reader.ticks(name, options.start, options.end))
-    return write_ticks(options.out, chain.from_iterable(batches), options.format, label=label)
-
-
-def _bars(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
-    timeframe = options.timeframe or MINUTE_BARS
-    bars = (some for name in names for some in all_bars(reader, name, timeframe, options.start, options.end))
-    return write_bars(options.out, bars, options.format, label=label)
-
-
-def _analytics(reader: SqliteReader, names: Sequence[Instrument], options: argparse.Namespace, label: Label) -> int:
-    if len(names) != 2:
-        raise WrongUse(f"a pair has two legs: give --symbol twice, first y, then x, not {len(names)} times")
-    y, x = (whole_bars(reader, name, options) for name in names)
-    return write_analysis(options.out, analysis_of(y, x, options, late=now_ms()), options.format, label=label)
-
-
-_WRITERS = {"ticks": _ticks, "bars": _bars, "analytics": _analytics}

@@ -1,19 +1,14 @@
 """Commands that only read the store, beside the process that may be writing it."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from market import Bars, Instrument, Label, Timeframe, iso
+from market import iso
 from pairscope.commands import Outcome
-from pairscope.runtime import (
-    now_ms,
-)
 from pairscope.settings import Settings
 from store import SqliteReader, SymbolCheck, store_path
-
-BARS_AT_ONCE = 50_000
 
 
 @contextmanager
@@ -67,24 +62,6 @@ def _symbol_line(each: SymbolCheck) -> str:
         f"{each.instrument!s:32} {each.label:9} {each.ticks:>12,} ticks  {first} to {last}  "
         f"{each.open_gaps} open gaps, {each.abandoned_gaps} abandoned  coverage {each.coverage.share:.2%}"
     )
-
-
-def all_bars(
-    reader: SqliteReader, name: Instrument, timeframe: Timeframe, start: int | None, end: int | None
-) -> Iterator[Bars]:
-    """Read the bars in pieces, so that memory and the time of one read stay bounded."""
-    first, last = reader.bar_span(name) or (0, 0)
-    begin = max(start or 0, timeframe.floor(first))
-    stop = last if end is None else min(end, last)
-    step = BARS_AT_ONCE * timeframe.ms
-    for piece in range(begin, stop, step):
-        yield reader.bars(name, timeframe, piece, min(piece + step, stop), now=now_ms())
-
-
-def label_of(reader: SqliteReader, names: Iterable[Instrument]) -> Label:
-    """Return where the trades of instruments come from; simulated ones make all of it simulated."""
-    labels = {reader.label(name) for name in names}
-    return "SIMULATED" if "SIMULATED" in labels else max(labels)
 
 
 def backup_options(parser: argparse.ArgumentParser) -> None:

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
+from pairscope.live_chart import spark_line
+
 CARD_PX, GAP_PX = 98, 14
+SPARK_PX = 74
+"""The height of the small line in a card of two rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +29,29 @@ def show_cards(cards: Sequence[Card], *, fresh: bool) -> None:
     first, second, third = st.columns([2, 2, 1], gap="small")
     with first.container(horizontal=True, gap="small", wrap=False):
         for card in cards[:2]:
-            with st.container():
-                _show_card(card, fresh=fresh, height=CARD_PX * 2 + GAP_PX)
+            _show_card(card, fresh=fresh, height=CARD_PX * 2 + GAP_PX)
     with second.container(horizontal=True, gap="small", wrap=False):
         for pair in (cards[2:4], cards[4:6]):
             with st.container(gap="small"):
                 for card in pair:
                     _show_card(card, fresh=fresh, height=CARD_PX)
-    with third.container(gap="small"):
+    with third:
         for card in cards[6:]:
             _show_card(card, fresh=fresh, height=CARD_PX)
 
 
 def _show_card(card: Card, *, fresh: bool, height: int) -> None:
+    if height == CARD_PX:
+        _show_number(card, fresh=fresh, height=height, border=True)
+        return
+    with st.container(border=True, height=height, gap="small"):
+        _show_number(card, fresh=fresh)
+        spark_line(card.line, key=f"line of {card.name}", height=SPARK_PX)
+
+
+def _show_number(
+    card: Card, *, fresh: bool, height: int | Literal["content"] = "content", border: bool = False
+) -> None:
     aged = not fresh and card.value != "–"
     st.metric(
         card.name,
@@ -44,8 +59,7 @@ def _show_card(card: Card, *, fresh: bool, height: int) -> None:
         card.beside,
         delta_color="orange" if aged else "off",
         delta_arrow="off",
-        border=True,
+        border=border,
         help=card.meaning,
         height=height,
-        chart_data=card.line if len(card.line) > 1 else None,
     )

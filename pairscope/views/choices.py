@@ -1,85 +1,47 @@
-"""What the sidebar asks for: which symbol, in bars of which length, how many, and how often anew."""
+"""What the sidebars of several pages ask for: which bars, how often anew, and which symbol an address means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 
 from market import Instrument, Timeframe, UnknownName, WrongUse
+from pairscope.addresses import REFRESH, TIMEFRAMES
 from pairscope.runtime import NETWORK
 
-TIMEFRAMES = ("1s", "5s", "15s", "1m", "5m", "15m", "1h")
 USUAL = Timeframe.parse("5s")
-UNKNOWN_KEY, DEFAULT_BARS_KEY = "unknown symbol", "default bars"
-REFRESH = {"0.5 s": 0.5, "1 s": 1.0, "2 s": 2.0, "5 s": 5.0, "paused": None}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the sidebar asks for."""
-
-    instrument: Instrument
-    timeframe: Timeframe
-    shown: int
-
-
-def show_sidebar(names: Sequence[Instrument], default_venue: str) -> tuple[Choice | None, float | None]:
-    """Show the controls; return what is chosen, None where there is nothing yet, and the seconds between refreshes."""
-    st.subheader("Pairscope", anchor=False)
-    chosen = None
-    if names:
-        instrument = _choose_symbol(names, default_venue)
-        bars = choose_bars(instrument.venue)
-        shown = st.slider(
-            "Bars shown",
-            60,
-            1_500,
-            300,
-            step=60,
-            key="shown",
-            bind="query-params",
-            help="How many bars back the chart and the figures reach.",
-        )
-        chosen = Choice(instrument, bars, shown)
-    return chosen, choose_refresh()
+UNKNOWN_KEY, DEFAULT_BARS_KEY, PAUSED_KEY = "unknown symbol", "default bars", "paused"
 
 
 def choose_refresh() -> float | None:
     """Let the time between refreshes be chosen, in seconds; None while the page is paused."""
-    refresh = st.select_slider(
-        "Refresh every",
-        REFRESH,
-        value="1 s",
-        key="refresh",
-        persist_state="session",
-        help="Recording goes on while the page is paused.",
-    )
-    return REFRESH[refresh]
+    state = st.session_state
+    if PAUSED_KEY not in state:
+        state[PAUSED_KEY] = st.query_params.get(PAUSED_KEY) == "true"
+    left, right = st.columns(2, gap="small", vertical_alignment="bottom")
+    refresh = left.select_slider(
+        "Refresh every", REFRESH, value="1 s", key="refresh", bind="query-params",
+        help="How often the figures and charts of this page are drawn anew.",
+    )  # fmt: skip
+    paused = bool(state[PAUSED_KEY])
+    right.button(
+        "Resume page" if paused else "Pause page", type="primary" if paused else "secondary",
+        key="pause page", on_click=_turn_page, shortcut="P", width="stretch",
+        help="Draw this page anew as before." if paused else "Keep this page as it is. Recording goes on.",
+    )  # fmt: skip
+    if paused:
+        st.query_params[PAUSED_KEY] = "true"
+    elif PAUSED_KEY in st.query_params:
+        del st.query_params[PAUSED_KEY]
+    return None if paused else REFRESH[refresh]
+
+
+def _turn_page() -> None:
+    st.session_state[PAUSED_KEY] = not st.session_state[PAUSED_KEY]
 
 
 def unknown_symbol() -> str:
     """Return what is wrong with the symbol that the address asked for; empty when it is here, or another was chosen."""
     return str(st.session_state.get(UNKNOWN_KEY, ""))
-
-
-def _choose_symbol(names: Sequence[Instrument], default_venue: str) -> Instrument:
-    """Let a symbol be chosen; the address names it in full, or it would mean another when a venue is added."""
-    by_name, state = {str(name): name for name in names}, st.session_state
-    if state.get("symbol") not in by_name:
-        asked = st.query_params.get("symbol", "")
-        state["symbol"], state[UNKNOWN_KEY] = str(names[0]), ""
-        try:
-            state["symbol"] = str(find_asked(asked, names, default_venue=default_venue) if asked else names[0])
-        except WrongUse as error:
-            state[UNKNOWN_KEY] = f"The address asks for a symbol that is not here: {error}. Shown is {names[0]}."
-    name = st.selectbox("Symbol", by_name, key="symbol", format_func=label_of, on_change=_forget_unknown)
-    if st.query_params.get("symbol") != name:
-        st.query_params["symbol"] = name
-    return by_name[name]
-
-
-def _forget_unknown() -> None:
-    st.session_state[UNKNOWN_KEY] = ""
 
 
 def choose_bars(venue: str) -> Timeframe:
@@ -92,7 +54,26 @@ def choose_bars(venue: str) -> Timeframe:
     bars = st.segmented_control(
         "Bars", TIMEFRAMES, required=True, key="bars", bind="query-params", help="The length of a bar."
     )
+    with st.container(horizontal=True, gap="small"):
+        for label, icon, step, shortcut in STEPS:
+            st.button(
+                label, icon=icon, key=label, type="tertiary", on_click=_step_bars, args=(step,), shortcut=shortcut,
+                disabled=TIMEFRAMES.index(bars or default) == (0 if step < 0 else len(TIMEFRAMES) - 1),
+            )  # fmt: skip
     return Timeframe.parse(bars or default)
+
+
+STEPS = (
+    ("Shorter", ":material/remove:", -1, "Shift+B"),
+    ("Longer", ":material/add:", 1, "B"),
+)
+"""The two ways from one length of bars to the next: their names, icons, steps and keys."""
+
+
+def _step_bars(step: int) -> None:
+    state = st.session_state
+    place = TIMEFRAMES.index(state["bars"]) + step
+    state["bars"] = TIMEFRAMES[min(max(place, 0), len(TIMEFRAMES) - 1)]
 
 
 def first_timeframe(venue: str) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 from ingest import LIVE_SECONDS
 from market import Bars
 from pairscope.charts import price_decimals
+from pairscope.views.notices import inert
 from pairscope.views.states import age_text, percent_text
 
 QUOTES = ("FDUSD", "USDT", "USDC", "TUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BTC", "ETH", "BNB")
@@ -51,12 +52,21 @@ def pace_text(count: int, seconds: float) -> str:
     return f"{count / seconds:,.1f} per second" if count >= seconds else f"{60 * count / seconds:,.1f} per minute"
 
 
-def figures_of(bars: Bars | None, units: Units, *, age_seconds: float | None = 0.0) -> list[Figure]:
-    """Return the six figures of the bars shown; `age_seconds` is since the last trade, None where there was none."""
-    price, amount = units.quote, units.base
+def figures_of(bars: Bars | None, units: Units, *, age_seconds: float | None = 0.0, ended: str = "") -> list[Figure]:
+    """Return the six figures of the bars shown.
+
+    Args:
+        bars: None where there is no trade yet.
+        units: what amounts and prices are counted in.
+        age_seconds: since the last trade, None where there was none.
+        ended: when its trades end, where nobody records it.
+    """
+    price, amount = inert(units.quote), inert(units.base)  # a symbol of a file may be anything
     if bars is None or not len(bars):
         names = (f"Last, {price}", "Change", f"High, {price}", f"Low, {price}", f"Volume, {amount}", "Trades")
-        return [Figure(name, "–", "no trade yet", "It comes with the first trade in the time shown.") for name in names]
+        waits = ("no trade yet", "It comes with the first trade in the time shown.")
+        over = ("no such bars", f"Its trades end on {inert(ended)}; longer bars may be there.")
+        return [Figure(name, "–", *(over if ended else waits)) for name in names]
     return [*_price_figures(bars, price, age_seconds), *_amount_figures(bars, amount)]
 
 

@@ -1,85 +1,91 @@
-"""The market: one symbol's candles, all symbols at a glance, and how the recording does."""
+"""The market: the candles, figures and last trades of a few symbols, their statistics, and all symbols at a glance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
-from market import Bars, Label, UnknownName
-from pairscope.charts import blank, candles
-from pairscope.live_chart import live_chart
-from pairscope.runtime import Runtime, now_ms
-from pairscope.views.choices import Choice, show_sidebar, unknown_symbol
-from pairscope.views.figures import Units, figures_of, show_cards, units_of
-from pairscope.views.heading import Pulse, clock_text, coverage_of, pulse_of, show_coverage, show_heading
-from pairscope.views.notices import instruments_of, nothing_yet, show_warnings
-from pairscope.views.recording import show_recording
+from ingest import SymbolHealth
+from market import Instrument, Tick
+from pairscope.runtime import Health, Runtime, now_ms
+from pairscope.views.choices import unknown_symbol
+from pairscope.views.clock import both_texts, chosen_clock
+from pairscope.views.heading import Pulse, pulse_of
+from pairscope.views.market_choices import PICKED_KEY, Asked, show_market_sidebar
+from pairscope.views.market_leg import Leg, leg_of, show_leg
+from pairscope.views.market_numbers import show_numbers
+from pairscope.views.market_stock import show_availability
+from pairscope.views.notices import inert, instruments_of, nothing_yet, show_warnings
 from pairscope.views.symbols import show_symbols
-from pairscope.views.venues import show_venues
+
+NUMBERS_SECONDS = 5.0
+"""What hundreds of bars say hardly changes from second to second."""
 
 
 def render(runtime: Runtime) -> None:
-    """Show the page; its live part refreshes by itself."""
+    """Show the page; its live parts refresh by themselves."""
     names = instruments_of(runtime)
     with st.sidebar:
-        choice, pause = show_sidebar(names, runtime.settings.venue)
+        asked = show_market_sidebar(names, runtime.settings)
     if said := unknown_symbol():
-        st.warning(said, icon=":material/search_off:")
-    st.fragment(_live, run_every=pause)(runtime, choice, paused=pause is None)
+        st.warning(inert(said), icon=":material/search_off:")
+    slowly = asked.refresh and max(asked.refresh, NUMBERS_SECONDS)
+    st.fragment(_show_legs, run_every=asked.refresh)(runtime, asked, known=bool(names))
+    if names:
+        st.fragment(_show_numbers, run_every=slowly)(runtime, asked)
+        st.fragment(_show_symbols, run_every=asked.refresh)(runtime)
+    runtime.warming.begin()  # behind the first paint
 
 
-def _live(runtime: Runtime, choice: Choice | None, *, paused: bool = False) -> None:
-    now, health, latest = now_ms(), runtime.health(), runtime.reader.latest()
-    show_warnings(health, empty=not latest)
-    if choice is None:
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What is known of all symbols at one moment, in epoch milliseconds."""
+
+    now: int
+    health: Health
+    latest: Mapping[Instrument, Tick]
+    lines: Mapping[Instrument, SymbolHealth]
+    pulses: Mapping[Instrument, Pulse]
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Now":
+        """Look at everything once."""
+        now, health, latest = now_ms(), runtime.health(), runtime.reader.latest()
+        lines = {line.instrument: line for line in health.feed.symbols} if health.feed else {}
+        pulses = {each: pulse_of(health, lines.get(each), latest.get(each), now) for each in (*lines, *latest)}
+        return cls(now, health, latest, lines, pulses)
+
+    def legs(self, runtime: Runtime, asked: Asked) -> list[Leg]:
+        """Read what is shown of each symbol that is drawn."""
+        stored = Pulse("stored", None)
+        return [
+            leg_of(runtime, each, asked, pulse=self.pulses.get(each, stored), newest=self.latest.get(each))
+            for each in asked.drawn
+        ]
+
+
+def _show_legs(runtime: Runtime, asked: Asked, *, known: bool) -> None:
+    found, clock = Now.of(runtime), chosen_clock()
+    show_warnings(found.health, empty=not found.latest)
+    if not known:
         nothing_yet(runtime)
         return
-    lines = {line.instrument: line for line in health.feed.symbols} if health.feed else {}
-    pulses = {each: pulse_of(health.role, lines.get(each), latest.get(each), now) for each in (*lines, *latest)}
-    bars, label = _bars(runtime, choice, now), runtime.reader.label(choice.instrument)
-    units, pulse = units_of(choice.instrument.symbol), pulses.get(choice.instrument, Pulse("stored", None))
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        show_heading(choice.instrument, label, pulse, paused=paused)
-        show_coverage([coverage_of(runtime.reader, choice.instrument, now)])
-        st.space("stretch")
-        st.caption(clock_text(now, st.context.timezone), width="content")
-    if not is_refused(bars, pulse):
-        show_cards(figures_of(bars, units, age_seconds=pulse.age_seconds))
-    _chart(choice, bars, label, units, pulse)
-    left, right = st.columns([3, 2])
-    with left:
-        show_symbols(runtime, latest, lines, pulses, now)
-        if health.feed:
-            show_venues(health.feed)
-    with right:
-        show_recording(runtime, health)
+    for place, leg in enumerate(found.legs(runtime, asked)):
+        note = both_texts(found.now, clock) if place == 0 else ""
+        show_leg(runtime, leg, clock, found.now, place=place, paused=asked.refresh is None, note=note)
+    if not asked.drawn:
+        st.info("No symbol is chosen: choose some in the sidebar, or click one below.", icon=":material/show_chart:")
 
 
-def _bars(runtime: Runtime, choice: Choice, now: int) -> Bars | None:
-    start = choice.timeframe.floor(now) - choice.shown * choice.timeframe.ms
-    try:
-        there = runtime.now_at(choice.instrument.venue)
-        return runtime.reader.bars(choice.instrument, choice.timeframe, start, now=there)
-    except UnknownName:
-        return None  # it is streamed, but has not traded yet
+def _show_numbers(runtime: Runtime, asked: Asked) -> None:
+    found = Now.of(runtime)
+    if legs := found.legs(runtime, asked):
+        show_numbers(runtime, legs, asked)
+        show_availability(runtime.reader, legs, chosen_clock(), found.now)
 
 
-def _chart(choice: Choice, bars: Bars | None, label: Label, units: Units, pulse: Pulse) -> None:
-    theme = st.context.theme.type or "dark"
-    if is_refused(bars, pulse):
-        figure = blank(f"{choice.instrument.symbol} is not recorded", pulse.message, theme=theme)
-    elif bars is None:
-        title = f"No trade of {choice.instrument.symbol} yet"
-        figure = blank(title, AWAITED.get(pulse.state, "The chart begins with the first one."), theme=theme)
-    else:
-        price, volume = f"price, {units.quote}", f"volume, {units.base}"
-        figure = candles(bars, theme=theme, price_title=price, volume_title=volume, label=label, fresh=pulse.is_fresh)
-    live_chart(figure, key="candles", height=460)
-
-
-def is_refused(bars: Bars | None, pulse: Pulse) -> bool:
-    """Tell whether there is nothing to show of a symbol, and nothing to wait for."""
-    return pulse.state == "refused" and not (bars is not None and len(bars))
-
-
-AWAITED = {
-    "disconnected": "Its venue is not reached; the chart begins when it is.",
-}
-"""What is said in place of a chart, by the symbol's state."""
+def _show_symbols(runtime: Runtime) -> None:
+    if st.session_state.pop(PICKED_KEY, False):
+        st.rerun(scope="app")  # for the sidebar and the charts to show it
+    found = Now.of(runtime)
+    show_symbols(runtime, found.latest, found.lines, found.pulses, found.now)

@@ -7,7 +7,7 @@ from market import DAY, HOUR, MINUTE, SECOND
 
 def signed_text(value: float, digits: int) -> str:
     """Write a number with its sign; a dash when it is not known."""
-    return "–" if math.isnan(value) else f"{value:+,.{digits}f}"
+    return "–" if math.isnan(value) else f"{value:+z,.{digits}f}"
 
 
 def digits_of(size: float) -> int:
@@ -46,10 +46,23 @@ def length_text(ms: float) -> str:
     return f"{ms / SECOND:.0f} s"
 
 
-def awaited_text(have: int, needed: int, step_ms: int, into_bar_ms: int, *, coming: bool = True) -> str:
-    """Write how many bars there are of those needed, and when the rest will be: 37 of 60 bars; ready in 23 s."""
+def awaited_text(
+    have: int, needed: int, step_ms: int, into_bar_ms: int, *, coming: bool = True, ended: str = ""
+) -> str:
+    """Write how many bars there are of those needed, and when the rest will be: 37 of 60 bars; ready in 23 s.
+
+    Args:
+        have: so many bars there are.
+        needed: so many it takes.
+        step_ms: the length of a bar.
+        into_bar_ms: how much of the bar that is forming has passed.
+        coming: whether both legs trade.
+        ended: when the trades of a leg that nobody records end.
+    """
     if have >= needed:
         return ""
+    if ended:
+        return f"{have:,} of {needed:,} bars: the trades end on {ended}; choose other bars, or a shorter window"
     if not coming:
         return f"{have:,} of {needed:,} bars; the rest comes when both legs trade again"
     left = max(0, (needed - have) * step_ms - into_bar_ms)

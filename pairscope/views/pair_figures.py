@@ -1,7 +1,6 @@
 """The key figures of a pair: one number each, with its unit, how certain it is, and what it means."""
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +11,13 @@ from pairscope.views.cards import Card
 from pairscope.views.figures import Units
 from pairscope.views.notices import inert
 from pairscope.views.numerals import digits_of, length_text, number_text, p_text, signed_text
+from pairscope.views.states import counted
 
 if TYPE_CHECKING:
     from analytics import PairAnalysis, PairSummary
 
 LINE = 60
-"""So many bars back the small lines in the cards reach."""
+"""So many bars back from the last one the small lines in the cards reach."""
 
 NAMES = ("z-score", "Spread", "Hedge β", "Half-life", "Cointegration p", "Correlation", "Edge after costs", "Bars")
 
@@ -25,23 +25,24 @@ NAMES = ("z-score", "Spread", "Hedge β", "Half-life", "Cointegration p", "Corre
 def cards_of(found: "PairAnalysis", units: tuple[Units, Units], *, missing: str = "") -> list[Card]:
     """Return the eight key figures; `missing` says what is awaited where there are not enough bars."""
     summary, bars, log = found.summary, found.joined.closed, found.options.log
-    lines = {name: _line(found.columns[name][bars]) for name in ("zscore", "spread")}
+    zscore, spread = found.columns["zscore"][bars], found.columns["spread"][bars]
     spread_unit = "log" if log else inert(units[0].quote)
     beta_unit = "log" if log else f"{inert(units[1].base)}/{inert(units[0].base)}"
     wait = missing or "not known"
     return [
         Card(
-            "z-score, σ", signed_text(summary.zscore, 2), _moved(lines["zscore"], wait), tooltip("zscore"),
-            lines["zscore"],
+            "z-score, σ", signed_text(summary.zscore, 2), moved_text(zscore, wait), tooltip("zscore"),
+            _line(zscore),
         ),
         Card(
             f"Spread, {spread_unit}", signed_text(summary.spread, digits_of(summary.std)),
             _known(f"σ {summary.std:.{digits_of(summary.std)}f}", summary.std, wait), tooltip("spread"),
-            lines["spread"],
+            _line(spread),
         ),
         Card(
             f"Hedge β, {beta_unit}", number_text(summary.beta, 4), beta_range(summary, wait),
-            f"{tooltip('beta')} That of the last window alone is {number_text(summary.window_beta, 4)}.",
+            f"{tooltip('beta')} Here of all {summary.n:,} bars; the line in the chart ends at "
+            f"{number_text(summary.window_beta, 4)}.",
         ),
         _half_life(found, wait),
         Card("Cointegration p", p_text(summary.coint_pvalue), _tied(summary, wait), tooltip("coint_pvalue")),
@@ -50,7 +51,7 @@ def cards_of(found: "PairAnalysis", units: tuple[Units, Units], *, missing: str 
             _known(f"returns, {summary.window:,} bars", summary.correlation, wait), tooltip("correlation"),
         ),
         Card(
-            "Edge after costs", "–" if math.isnan(found.verdict.edge_bp) else f"{found.verdict.edge_bp:+.1f} bp",
+            "Edge after costs", "–" if math.isnan(found.verdict.edge_bp) else f"{found.verdict.edge_bp:+z.1f} bp",
             _known(f"after {summary.cost_bp:.1f} bp costs", found.verdict.edge_bp, wait),
             f"{tooltip('edge_bp')} {tooltip('realised_bp')}",
         ),
@@ -105,12 +106,18 @@ def _tied(summary: "PairSummary", wait: str) -> str:
 
 
 def _line(column: NDArray[Any]) -> tuple[float, ...]:
-    last = column[-LINE:]
+    last = column[-LINE - 1 :]
     return tuple(last[np.isfinite(last)].tolist())
 
 
-def _moved(line: Sequence[float], wait: str) -> str:
-    return wait if not line else f"{line[-1] - line[0]:+.2f} in {len(line)} bars"
+def moved_text(column: NDArray[Any], wait: str) -> str:
+    """Write how far the last value is from the first known one of the bars before it, and how many bars that took."""
+    last = column[-LINE - 1 :]
+    known = np.flatnonzero(np.isfinite(last))
+    if not len(known) or known[-1] != len(last) - 1:
+        return wait
+    bars = int(known[-1] - known[0])
+    return f"{last[-1] - last[known[0]]:+z.2f} in {counted(bars, 'bar')}" if bars else "the first one"
 
 
 def _known(text: str, value: float, wait: str) -> str:

@@ -1,14 +1,16 @@
 """The line above a pair's figures: which legs, how fresh the worse of them is, and what the signal is."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from market import Label
+from market import Instrument, Label, Tick
 from pairscope.methodology import tooltip
 from pairscope.pairs import PairRequest
-from pairscope.views.heading import Pulse
+from pairscope.runtime import Health, Runtime
+from pairscope.views.heading import AT_REST, Pulse, pulse_of
 from pairscope.views.notices import inert
 from pairscope.views.states import age_text, look_of, steady
 from pairscope.views.verdict import Colour
@@ -23,6 +25,14 @@ STEADY = frozenset({"live", "repairing", "quiet"})
 """States in which what is shown is what the venue has: a quiet symbol has not traded, and that is known."""
 
 
+def pulse_of_pair(
+    runtime: Runtime, request: PairRequest, health: Health, latest: Mapping[Instrument, Tick], now: int
+) -> Pulse:
+    """Tell how fresh the less fresh of two legs is."""
+    lines = {line.instrument: line for line in runtime.recorded()}
+    return worse(*(pulse_of(health, lines.get(each), latest.get(each), now) for each in (request.y, request.x)))
+
+
 def worse(y: Pulse, x: Pulse) -> Pulse:
     """Return the less fresh of two."""
     return max(y, x, key=lambda pulse: (pulse.state not in STEADY, _age(pulse)))
@@ -30,7 +40,7 @@ def worse(y: Pulse, x: Pulse) -> Pulse:
 
 def is_current(pulse: Pulse, found: "PairAnalysis | None") -> bool:
     """Tell whether the numbers are of now: both legs are heard of, and the last bar is not old."""
-    if not (pulse.is_fresh or pulse.state in STEADY) or pulse.state in ("stale", "disconnected"):
+    if not (pulse.is_fresh or pulse.state in STEADY) or pulse.state in ("stale", "disconnected", *AT_REST):
         return False
     return found is None or not found.summary.age_bars > OLDEST_BARS
 

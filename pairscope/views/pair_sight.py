@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market import Bars, Instrument, Label, UnknownName, WrongUse, bars_from_rows
+from pairscope.exports import label_of
 from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime
+from pairscope.views.ended import ended_at
 
 if TYPE_CHECKING:
     from analytics import PairAnalysis
@@ -24,26 +26,30 @@ class Sight:
     found: "PairAnalysis | None" = None
     refused: str = ""
     awaited: str = ""
+    ends_ms: int | None = None
+    """Where it ends, in epoch milliseconds, because nobody records a leg; None where it ends now."""
 
 
 def sight_of(runtime: Runtime, request: PairRequest) -> Sight:
     """Read both legs, and analyse them once the numbers are ready."""
-    y, x = (_bars(runtime, request, each) for each in (request.y, request.x))
-    labels = [runtime.reader.label(each) for each in (request.y, request.x)]
-    label: Label = next((each for each in labels if each != "LIVE"), "LIVE")
+    ends = ended_at(runtime, request.y, request.x)
+    y, x = (_bars(runtime, request, each, ends) for each in (request.y, request.x))
+    label = label_of(runtime.reader, (request.y, request.x))
     if not runtime.warming.ready(request.method):
         first = " (first start only), about 20 s" if runtime.warming.seconds > COMPILING_SECONDS else ""
-        return Sight(y, x, label, awaited=f"The numbers are being made ready{first}.")
+        return Sight(y, x, label, awaited=f"The numbers are being made ready{first}.", ends_ms=ends)
     try:
+        request.check_window()
         found = runtime.pairs.analyse(request, y, x, now=runtime.now_at(request.y.venue))
     except WrongUse as error:
-        return Sight(y, x, label, refused=f"{str(error)[:1].upper()}{str(error)[1:]}.")
-    return Sight(y, x, label, found)
+        return Sight(y, x, label, refused=f"{str(error)[:1].upper()}{str(error)[1:]}.", ends_ms=ends)
+    return Sight(y, x, label, found, ends_ms=ends)
 
 
-def _bars(runtime: Runtime, request: PairRequest, leg: Instrument) -> Bars:
+def _bars(runtime: Runtime, request: PairRequest, leg: Instrument, ends_ms: int | None) -> Bars:
     there = runtime.now_at(leg.venue)
-    end = request.timeframe.floor(there) + request.timeframe.ms
+    last = there if ends_ms is None else min(there, ends_ms - 1)
+    end = request.timeframe.floor(last) + request.timeframe.ms
     try:
         start = end - request.bars * request.timeframe.ms
         return runtime.reader.bars(leg, request.timeframe, start, end, now=there)

@@ -1,25 +1,20 @@
 """How the recording does, in words and figures."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import streamlit as st
 
 from ingest import FeedHealth
-from pairscope.logs import log_tail
 from pairscope.runtime import Health, Runtime
 from pairscope.views.states import counted, steady
 from store import StoreStatus
 
 
 def show_recording(runtime: Runtime, health: Health) -> None:
-    """Show the state of the feed, the queue, the disk, and the end of the log."""
+    """Show the state of the feed, the queue and the disk."""
     st.markdown("**Recording**")
     with st.container(border=True, gap="xxsmall"):
         show_lines(_recording_lines(runtime, health), MEANINGS)
-    with st.expander("Log"):
-        lines = log_tail(Path(runtime.settings.log_file), 15)
-        st.code("\n".join(lines) or "Nothing was logged yet.", language=None)
 
 
 def show_lines(lines: Mapping[str, str], meanings: Mapping[str, str]) -> None:

@@ -24,9 +24,12 @@ SYMBOL_STATES: Mapping[str, Look] = {
     "quiet": Look("blue", "No trade for a while: not unusual for it, or the venue says that there was none."),
     "waiting": Look("gray", "It is being recorded, and has not traded yet."),
     "stale": Look("orange", "No trade for unusually long; the venue is being asked."),
+    "writing": Look("orange", "Trades come, and wait for the store: what is shown is older than they are."),
     "silent": Look("orange", "No trade for a while, seen from outside: this process does not record."),
     "disconnected": Look("red", "Its venue is not reached; what is missed now is fetched afterwards."),
     "refused": Look("red", "Its venue does not have it, or does not trade it now."),
+    "paused": Look("orange", "Recording is paused; what is missed is fetched when it goes on."),
+    "stopped": Look("gray", "Recording is stopped; what is missed is not fetched."),
     "stored": Look("gray", "It is not being recorded now."),
 }
 
@@ -37,6 +40,7 @@ VENUE_STATES: Mapping[str, Look] = {
     "disconnected": Look("red", "The venue is not reached; it is tried again, and what is missed is fetched."),
     "refused": Look("red", "The venue does not let this machine in, or has none of the symbols."),
     "ended": Look("gray", "There is nothing more to come."),
+    "paused": Look("orange", "Recording is paused; what is missed is fetched when it goes on."),
     "stopped": Look("gray", "Recording was stopped."),
 }
 

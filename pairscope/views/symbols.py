@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import streamlit as st
@@ -12,6 +12,7 @@ from market import MINUTE, SECOND, Floats, Instrument, Tick, UnknownName
 from pairscope.charts import price_decimals
 from pairscope.runtime import Runtime
 from pairscope.views.heading import Pulse
+from pairscope.views.market_choices import pick
 from pairscope.views.states import SYMBOL_STATES, meanings
 from store import SqliteReader
 
@@ -19,6 +20,7 @@ SPARK_MINUTES = 60
 SPARK_CHANGES_MS = 5 * SECOND
 """A line of an hour need not be drawn anew every second; with a hundred symbols that took most of a refresh."""
 
+TABLE_KEY = "all symbols"
 
 RATED = frozenset({"live", "repairing", "quiet"})
 """The states in which a pace of trades still says something."""
@@ -37,9 +39,9 @@ def show_symbols(
     pulses: Mapping[Instrument, Pulse],
     now: int,
 ) -> None:
-    """Show each symbol's last price, last hour, and how its recording does."""
-    st.markdown("**Symbols**")
-    names = dict.fromkeys([*lines, *latest])
+    """Show each symbol's last price, last hour, and how its recording does; a click draws one."""
+    st.markdown("**All symbols** · click one to draw it", help="It is then drawn alone; the sidebar draws several.")
+    names = tuple(dict.fromkeys([*lines, *latest]))
     several = len({each.venue for each in names}) > 1
     rows = []
     for instrument in names:
@@ -50,9 +52,10 @@ def show_symbols(
                 "symbol": instrument.symbol,
                 **({"venue": instrument.venue} if several else {}),
                 "last price": price_text(tick.price, closes, fresh=pulse.is_fresh) if tick else None,
+                "hour": closes[-1] / closes[0] - 1 if len(closes) > 1 else None,
+                "last hour": closes.tolist(),
                 "state": [pulse.state],
                 "age, s": pulse.age_seconds,
-                "last hour": closes.tolist(),
                 "trades/s": line.trades_per_second if line and line.received and line.state in RATED else None,
                 "lag, ms": line.lag_ms if line else None,
             }
@@ -60,7 +63,7 @@ def show_symbols(
     if not rows:
         st.caption("The first trades are awaited.")
         return
-    _show_table(rows)
+    _show_table(rows, names)
 
 
 def _sometimes(instrument: Instrument, now: int) -> int:
@@ -76,16 +79,20 @@ def _last_hour(reader: SqliteReader, instrument: Instrument, now: int) -> Floats
         return np.empty(0)
 
 
-def _show_table(rows: list[dict[str, object]]) -> None:
+def _show_table(rows: list[dict[str, object]], names: tuple[Instrument, ...]) -> None:
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     brackets = f"Of the last trade, in the symbol's quote currency. In brackets: older than {LIVE_SECONDS:g} s."
     st.dataframe(
         rows,
         hide_index=True,
-        key="symbols",
+        key=TABLE_KEY,
         placeholder="–",
+        on_select=partial(pick, names, TABLE_KEY),
+        selection_mode="single-cell",
         column_config={
+            "symbol": text(pinned=True),
             "last price": text(alignment="right", help=brackets),
+            "hour": number("change", format="percent", help="From the first to the last close of the last 60 minutes."),
             "last hour": st.column_config.LineChartColumn(help="Closes of the last 60 minutes.", color="auto"),
             "state": st.column_config.MultiselectColumn(
                 options=list(SYMBOL_STATES),

@@ -1,109 +1,101 @@
 """What the numbers of a pair mean, and which signals came last."""
 
 import re
-from datetime import UTC, datetime
-from functools import partial
-from io import BytesIO
+from dataclasses import dataclass
+from datetime import datetime
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import streamlit as st
 
-from pairscope.files import write_analysis
 from pairscope.methodology import tooltip
+from pairscope.pairs import Offer, PairRequest, Pairs
+from pairscope.runtime import now_ms
+from pairscope.views.clock import Clock
+from pairscope.views.data_files import file_address
 from pairscope.views.notices import inert
+from pairscope.views.numerals import signed_text
 
 if TYPE_CHECKING:
     from analytics import PairAnalysis
 
 Colour = Literal["green", "orange", "gray", "red"]
 
-SIGNALS_SHOWN = 12
+SIGNALS_SHOWN = 10
+OFFER_KEY = "analytics file"
+"""In the session, the key by which its browser fetches the analysis that it shows."""
+
 MARKS = {True: ":green[:material/check:]", False: ":red[:material/close:]", None: ":orange[:material/question_mark:]"}
-ACTIONS = {1: "long", -1: "short", 0: "close"}
+DEEDS = {1: "long", -1: "short", 0: "close"}
+SIGNAL_MEANING = (
+    "The time is the end of the bar that made the signal. Long: buy y, sell x. Short: the reverse. Close: out of both."
+)
 
 
-def show_verdict(found: "PairAnalysis") -> None:
+def show_verdict(found: "PairAnalysis", clock: Clock) -> None:
     """Show the verdict, and what was found for it, against it, and not at all."""
-    st.markdown(f"**Verdict: {found.verdict.word}**")
-    with st.container(gap="xsmall"):
-        for reason in found.verdict.reasons:
-            st.markdown(f"{MARKS[reason.ok]} {inert(reason_text(reason.text))}")
+    reasons = (f"{MARKS[reason.ok]} {inert(reason_text(reason.text, clock))}" for reason in found.verdict.reasons)
+    st.markdown("\n\n".join([f"**Verdict: {found.verdict.word}**", *reasons]))
 
 
-def reason_text(text: str) -> str:
-    """Write a reason with its times as a person writes them: 21 Nov 14:06:30 UTC."""
-    return _TIME.sub(lambda found: f"{datetime.fromisoformat(found[0]):%d %b %H:%M:%S} UTC", text)
+def reason_text(text: str, clock: Clock) -> str:
+    """Write a reason with its times as a person writes them: 21 Nov 2026 14:06:30 UTC."""
+    return _TIME.sub(lambda found: f"{clock.text(_time_ms(found[0]))} {clock.name}", text)
+
+
+def _time_ms(iso: str) -> int:
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
-def signal_rows(found: "PairAnalysis", limit: int = SIGNALS_SHOWN) -> list[dict[str, str | float]]:
-    """Return the last changes of the state, the newest first."""
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A change of the state: when it was known, at which z-score, and what to do."""
+
+    time: str
+    zscore: float
+    deed: str
+
+
+def last_signals(found: "PairAnalysis", clock: Clock, limit: int = SIGNALS_SHOWN, *, now: int) -> list[Signal]:
+    """Return the last changes of the state, the newest first; with their days where not all are of today."""
     state, zscore = found.columns["state"], found.columns["zscore"]
-    changes = np.flatnonzero(np.diff(state, prepend=np.int8(0)))[-limit:][::-1]
+    changes = np.flatnonzero(np.diff(state, prepend=np.int8(0)) != 0)[-limit:][::-1]
+    times = clock.column_texts((found.joined.time[changes] + found.joined.timeframe.ms).tolist(), now)
     return [
-        {
-            "time": time_text(int(found.joined.time[at]) + found.joined.timeframe.ms),
-            "z": float(zscore[at]),
-            "do": ACTIONS[int(state[at])],
-        }
-        for at in changes.tolist()
+        Signal(time, float(zscore[at]), DEEDS[int(state[at])]) for time, at in zip(times, changes.tolist(), strict=True)
     ]
 
 
-def time_text(time_ms: int) -> str:
-    """Write the time of day in UTC."""
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%H:%M:%S}"
-
-
-def show_signals(found: "PairAnalysis") -> None:
-    """Show the last signals as a table."""
-    st.markdown("**Last signals**", help=tooltip("state"))
-    rows = signal_rows(found)
-    if not rows:
+def show_signals(found: "PairAnalysis", clock: Clock) -> None:
+    """Show the last signals as a table; as text, which weighs a tenth of a data frame at every refresh."""
+    st.markdown(f"**Last signals**, {inert(clock.name)}", help=f"{tooltip('state')} {SIGNAL_MEANING}")
+    signals = last_signals(found, clock, now=now_ms())
+    if not signals:
         st.caption(f"No z-score has reached ±{found.options.entry:g} in the bars shown.")
         return
-    st.dataframe(
-        rows,
-        hide_index=True,
-        key="signals",
-        height=min(len(rows) + 1, 9) * 35 + 2,
-        column_config={
-            "time": st.column_config.TextColumn("time, UTC", help="The end of the bar that made the signal."),
-            "z": st.column_config.NumberColumn("z, σ", format="%+.2f", help=tooltip("zscore")),
-            "do": st.column_config.TextColumn(help="Long: buy y, sell x. Short: the reverse. Close: out of both."),
-        },
-    )
+    rows = "".join(f"\n| {each.time} | {signed_text(each.zscore, 2)} | {each.deed} |" for each in signals)
+    st.markdown(f"| time | z, σ | do |\n|:--|--:|:--|{rows}", width="stretch")
 
 
-def show_download(found: "PairAnalysis", label: str) -> None:
-    """Offer what varies in time as a file, which is written only when it is asked for."""
-    st.download_button(
+def show_download(pairs: Pairs, offer: Offer, request: PairRequest | None = None) -> None:
+    """Offer what varies in time as a file, which is written only when it is asked for.
+
+    A download button of Streamlit would lose it: the end of any refresh, of any tab, removes what no page names.
+    """
+    key = st.session_state.setdefault(OFFER_KEY, token_urlsafe(16))
+    pairs.offer(key, offer, request)
+    st.link_button(
         "Analytics CSV",
-        partial(csv_of, found, label),
-        file_name=f"{file_name(found)}.csv",
-        mime="text/csv",
+        file_address(key, offer.name),
         icon=":material/download:",
-        on_click="ignore",
         width="stretch",
         key="analytics csv",
         help="Every bar shown with its prices, hedge, spread, z-score, signal and flags.",
     )
-
-
-def csv_of(found: "PairAnalysis", label: str) -> bytes:
-    """Write what varies in time of a pair as CSV."""
-    stream = BytesIO()
-    write_analysis(stream, found, "csv", label=label)
-    return stream.getvalue()
-
-
-def file_name(found: "PairAnalysis") -> str:
-    """Return a name of letters, digits and dashes for a file about a pair."""
-    text = f"{found.y.symbol}-{found.x.symbol}-{found.joined.timeframe}"
-    return "".join(each if each.isascii() and (each.isalnum() or each == "-") else "_" for each in text)
 
 
 def signal_badge(found: "PairAnalysis | None", *, why_not: str) -> tuple[str, Colour]:

@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.looking import FAR_ZONE
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 WAIT_MS = 30_000
@@ -97,6 +99,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def find_chromium() -> str | None:
+    """Return the program of a browser of the system."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
     """Start servers: ``serve(script, *flags, cwd=..., **environment)`` returns the address of one that answers.
@@ -115,10 +123,26 @@ def serve() -> Iterator[Serve]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one desk with the simulated market, for all tests that look at it and leave it as it was."""
+    folder = tmp_path_factory.mktemp("desk")
+    settings = {
+        "PAIRSCOPE_VENUE": "simulated",
+        "PAIRSCOPE_SYMBOLS": "ETHUSDT,BTCUSDT,DASHUSDT",
+        "PAIRSCOPE_STORE": f"sqlite:///{folder}/desk.db",
+        "PAIRSCOPE_LOG_FILE": f"{folder}/desk.log",
+    }
+    server = Server(ROOT / "app.py", (), folder, settings)
+    server.wait()
+    yield server.url
+    server.stop()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A chromium of the system; for one module, because Playwright's loop would be in the way of other tests."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = find_chromium()
     if chromium is None:
         pytest.skip("no chromium on the PATH: install your system's package 'chromium' to test in a real browser")
     with sync_playwright() as play:
@@ -135,8 +159,8 @@ def problems() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
-    """An empty page in the dark; the test fails for any complaint that is left in `problems`."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1000}, color_scheme="dark")
+    """An empty page in the dark, far from UTC; the test fails for any complaint that is left in `problems`."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000}, color_scheme="dark", timezone_id=FAR_ZONE)
     context.set_default_timeout(WAIT_MS)
     tab = context.new_page()
     tab.on("pageerror", lambda error: problems.append(f"page error: {error}"))

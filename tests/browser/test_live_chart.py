@@ -4,16 +4,19 @@ import gzip
 import importlib.metadata
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route
 
+from tests.browser.looking import FAR_ZONE
+
 APP = """
 import streamlit as st
-from pairscope.live_chart import plotly_route
+from pairscope.live_chart import chart_routes
 
-app = st.App("page.py", routes=[plotly_route()])
+app = st.App("page.py", routes=chart_routes())
 """
 
 PAGE = """
@@ -22,13 +25,13 @@ from market import SECOND, Instrument, Timeframe, bars_from_rows
 from pairscope.charts import candles
 from pairscope.live_chart import live_chart
 
-START = 1_763_600_000_000
+START = int(st.query_params.get("start", 1_763_600_000_000))
 st.set_page_config(layout="wide")
 
 
 def some_bars(first, count=120):
     rows = [
-        (START + n * SECOND, 103 + n % 7, 109 + n % 7, 99, 101 + n % 9, 1 + n % 5, 100, 0.5, 3, n < 130, n == 160)
+        (START + n * SECOND, 103 + n % 7, 109 + n % 7, 99, 101 + n % 9, 1 + n % 5, 100, 0.5, 3, n < 130, n in (60, 160))
         for n in range(first, first + count)
     ]
     return bars_from_rows(Instrument("simulated", "AAAUSD"), Timeframe(SECOND), rows)
@@ -51,6 +54,10 @@ if shown:
 """
 
 START = 1_763_600_000_000
+SKIPPED = 1_772_937_000_000
+"""2:30 of 8 March 2026, which clocks in New York do not show: they go from 2:00 to 3:00."""
+
+WAIT_MS = 30_000
 ASSET = f"assets/plotly-{importlib.metadata.version('plotly')}.min.js"
 CHART = ".st-key-moving .pairscope-chart"
 WATCH = """() => {
@@ -82,7 +89,7 @@ def watch(page: Page, url: str) -> None:
 def await_draws(page: Page, count: int) -> None:
     """Wait until the moving chart has been drawn `count` times more."""
     target = page.evaluate("window.draws") + count
-    page.wait_for_function("target => window.draws >= target", arg=target)
+    page.wait_for_function("target => window.draws >= target", arg=target, timeout=2 * WAIT_MS)
 
 
 def await_refreshes(page: Page, count: int) -> None:
@@ -113,11 +120,30 @@ def axis(page: Page) -> dict[str, Any]:
     return found
 
 
-def test_zoom_and_node_survive_20_refreshes(page: Page, url: str) -> None:
+@pytest.mark.parametrize("start", [START, SKIPPED])
+def test_times_stand_as_they_are_sent_wherever_the_browser_is(page: Page, url: str, start: int) -> None:
+    watch(page, f"{url}/?start={start}")
+    page.evaluate("window.chart = document.querySelector('.st-key-still .pairscope-chart')")
+    assert page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone") == FAR_ZONE
+    assert start - 2_000 <= axis(page)["start"] <= start
+    assert start + 119_000 <= axis(page)["end"] <= start + 121_000
+    gap = page.locator(".st-key-still .shapelayer path").first.bounding_box()
+    plot = page.locator(".st-key-still .nsewdrag").first.bounding_box()
+    assert gap
+    assert plot
+    assert abs(gap["x"] + gap["width"] / 2 - plot["x"] - plot["width"] / 2) < 8
+    page.locator(".st-key-still .nsewdrag").first.hover()
+    page.wait_for_selector(".st-key-still .hoverlayer .legendtitletext")
+    said = page.locator(".st-key-still .hoverlayer .legendtitletext").text_content()
+    times = (datetime.fromtimestamp(start / 1000 + second, UTC) for second in range(58, 63))
+    assert said in [f"{time.day} {time:%b %Y %H:%M:%S} UTC" for time in times]
+
+
+def test_zoom_and_node_survive_50_refreshes(page: Page, url: str) -> None:
     watch(page, url)
     drag(page, 0.3, 0.6)
     zoomed = axis(page)
-    await_draws(page, 20)
+    await_draws(page, 50)
     assert axis(page) == zoomed
     assert page.evaluate(f"window.chart === document.querySelector('{CHART}')")
     assert page.locator(".js-plotly-plot").count() == 2
@@ -182,7 +208,7 @@ def test_plotly_is_loaded_once_for_all_charts_and_purged_when_they_leave(page: P
     watch(page, url)
     page.get_by_text("shown").click()
     page.wait_for_function("() => !document.querySelector('.pairscope-chart')")
-    assert page.evaluate("window.chart._fullLayout === undefined")
+    page.wait_for_function("() => window.chart._fullLayout === undefined")
     page.get_by_text("shown").click()
     page.wait_for_selector(f"{CHART} .main-svg")
     assert asked == [f"{url}/{ASSET}"]

@@ -8,9 +8,9 @@ from playwright.sync_api import Page
 
 APP = """
 import streamlit as st
-from pairscope.live_chart import plotly_route
+from pairscope.live_chart import chart_routes
 
-app = st.App("page.py", routes=[plotly_route()])
+app = st.App("page.py", routes=chart_routes())
 """
 
 PAGE = """

@@ -2,13 +2,21 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from numpy.typing import NDArray
 
 from market import Bars, Flags, Instrument, Timeframe, UnknownName, bars_from_rows
-from pairscope.charts import DARK, LIGHT, Theme, blank, candles, gap_runs
+from pairscope import charts
+from pairscope.charts import DARK, LIGHT, Theme, blank, gap_runs
+from pairscope.charts.patches import pack
 
 START = 1_763_600_000_000
+
+
+def candles(bars: Bars, **options: Any) -> go.Figure:
+    """Draw, and let Plotly look at every word."""
+    return go.Figure(charts.candles(bars, **options))
 
 
 def some_bars(n: int = 40, *, base: float = 60_000.12, timeframe: str = "5s") -> Bars:
@@ -78,7 +86,7 @@ def test_1500_bars_weigh_at_most_200_kb(pattern: str) -> None:
     bars = some_bars(1_500)
     if pattern == "all marks":
         bars = marked(bars, gap=slice(0, None, 2), klines=slice(0, None, 3), forming=-1)
-    assert len(candles(bars).to_json().encode()) <= 200_000
+    assert len(pack(charts.candles(bars))) <= 200_000
 
 
 def test_exchange_candles_are_hollow_and_named() -> None:
@@ -157,7 +165,7 @@ def test_a_theme_is_a_name_or_an_object(theme: Theme | str, look: Theme) -> None
     figure = candles(some_bars(), theme=theme)
     assert figure.layout.paper_bgcolor == look.background
     assert drawn(figure, "candlestick")[0].increasing.line.color == look.up
-    assert blank("nothing", "wait", theme=theme).layout.font.color == look.text
+    assert go.Figure(blank("nothing", "wait", theme=theme)).layout.font.color == look.text
 
 
 def test_an_unknown_theme_is_refused_with_the_known_ones() -> None:
@@ -174,6 +182,12 @@ def test_the_label_is_written_across_unless_the_data_are_live() -> None:
 def test_titles_carry_the_units_and_the_time_its_zone() -> None:
     figure = candles(some_bars(), price_title="price, USDT", volume_title="volume, BTC")
     assert {"price, USDT", "volume, BTC", "UTC"} <= set(texts(figure).split(" | "))
+
+
+def test_times_are_named_by_their_zone() -> None:
+    figure = candles(some_bars(), zone="Asia/Tokyo")
+    assert "Asia/Tokyo" in texts(figure)
+    assert figure.layout.xaxis.hoverformat.endswith("Asia/Tokyo")
 
 
 def test_zoom_outlives_a_refresh_but_not_a_change_of_symbol_or_timeframe() -> None:
@@ -206,4 +220,4 @@ def test_text_from_outside_is_shown_as_it_stands() -> None:
     figure = candles(some_bars(), price_title='price, <a href="https://example.com">%{y}</a>')
     assert '<a href="' not in texts(figure)
     assert "%{" not in texts(figure)
-    assert "&lt;b&gt;" in texts(blank("<b>", "soon"))
+    assert "&lt;b&gt;" in texts(go.Figure(blank("<b>", "soon")))

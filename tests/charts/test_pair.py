@@ -11,7 +11,8 @@ import pytest
 
 from market import Flags, Floats, Instrument, Timeframe, bars_from_rows
 from pairscope.charts import DARK, LIGHT, PairColumns, pair_panes
-from pairscope.charts.pair import FORMING, GAP
+from pairscope.charts.pair_lines import FORMING, GAP, POINTS
+from pairscope.charts.patches import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 START, STEP, WINDOW = 1_763_600_000_000, 1_000, 60
@@ -48,6 +49,11 @@ def head(panes: PairColumns, n: int) -> PairColumns:
 
 
 def draw(panes: PairColumns | None = None, **options: Any) -> go.Figure:
+    """Draw, and let Plotly look at every word."""
+    return go.Figure(spec(panes, **options))
+
+
+def spec(panes: PairColumns | None = None, **options: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"names": ("ETHUSDT", "BTCUSDT"), "entry": 2.0, "exit": 0.5, "window": WINDOW}
     return pair_panes(some_panes() if panes is None else panes, **(given | options))
 
@@ -88,7 +94,7 @@ STATES: dict[str, PairColumns] = {
 @pytest.mark.parametrize("options", [{}, {"rebased": True, "stop": 3.0, "whole_correlation": True, "theme": "light"}])
 def test_plotly_knows_every_word_of_the_figure(state: str, options: dict[str, Any]) -> None:
     """The figure is not validated when it is made, because that takes longer than all else."""
-    go.Figure(draw(STATES[state], **options).to_dict())
+    draw(STATES[state], **options)
 
 
 def test_five_panes_stand_below_each_other_on_one_time_axis() -> None:
@@ -228,10 +234,11 @@ def test_the_warm_up_is_shaded_and_said() -> None:
 
 def test_while_nothing_is_known_the_figure_says_what_is_missing() -> None:
     figure = draw(head(some_panes(), 37))
-    assert texts(figure).count("37 of 60 bars") == 4
+    assert texts(figure).count("37 of 60 bars") == 3
+    assert texts(figure).count("37 of 61 bars") == 1  # a correlation is of returns
     assert not figure.layout.yaxis3.showticklabels
     assert not tags(figure)
-    assert "not enough bars yet" in texts(draw(head(some_panes(), 37), window=None))
+    assert "not known yet" in texts(draw(head(some_panes(), 37), window=None))
 
 
 def test_without_bars_the_figure_says_what_comes_next() -> None:
@@ -334,17 +341,87 @@ def test_the_hover_of_a_thinned_line_says_that_it_shows_the_bars_drawn() -> None
 def test_86400_bars_weigh_at_most_200_kb(gap: str) -> None:
     scattered = np.random.default_rng(1).random(86_400) < 0.0003
     panes = some_panes(86_400, busy=True, gap=scattered if gap == "scattered" else None)
-    assert len(draw(panes).to_json().encode()) <= 200_000
+    assert len(pack(spec(panes))) <= 200_000
 
 
 def test_86400_bars_are_drawn_within_milliseconds() -> None:
-    """It takes 10 ms on a quiet core; the bound leaves room for a busy one."""
+    """It takes 6 ms on a quiet core; the bound leaves room for a busy one."""
     panes, took = some_panes(86_400), []
     for _ in range(7):
         start = timer.perf_counter()
-        draw(panes).to_json()
+        pack(spec(panes))
         took.append(timer.perf_counter() - start)
     assert min(took) < 0.04
+
+
+def test_what_is_zoomed_to_is_drawn_whole_and_the_rest_thinly() -> None:
+    panes = some_panes(50_000)
+    start, end = START + 20_000 * STEP, START + 21_000 * STEP
+    before, zoomed = draw(panes), draw(panes, seen=(start, end))
+    for name in ("ETHUSDT", "spread", "z-score", "β", "correlation"):
+        times = line_of(zoomed, name).x
+        inside = times[(times >= start) & (times <= end)]
+        assert inside.tolist() == list(range(start, end + 1, STEP))
+        assert len(times) < 2 * POINTS
+        assert times[[0, -1]].tolist() == line_of(before, name).x[[0, -1]].tolist()
+    assert "nearest bars drawn" in before.layout.xaxis.unifiedhovertitle.text
+    assert zoomed.layout.xaxis.unifiedhovertitle.text is None
+
+
+def test_what_is_in_sight_hardly_changes_while_bars_come() -> None:
+    """Past lines would flicker."""
+    panes, seen = some_panes(50_000), (START + 5_000 * STEP, START + 30_000 * STEP)
+
+    def drawn(first: int) -> set[float]:
+        times = line_of(draw(PairColumns._make(column[first:] for column in panes), seen=seen), "z-score").x
+        return set(times[(times >= seen[0]) & (times <= seen[1])].tolist())
+
+    assert drawn(0) == drawn(1) == drawn(50)
+
+
+def test_the_axes_reach_over_what_is_in_sight() -> None:
+    panes, seen = some_panes(5_000), (START + 1_000 * STEP, START + 1_100 * STEP)
+    figure = draw(panes, seen=seen)
+    for axis, column in (("yaxis", panes.price_y), ("yaxis2", panes.price_x), ("yaxis5", panes.beta)):
+        options, part = figure.layout[axis].autorangeoptions, column[980:1_120]
+        assert part.min() - 0.1 * np.ptp(part) < options.clipmin < part.min()
+        assert part.max() < options.clipmax < part.max() + 0.1 * np.ptp(part)
+    assert figure.layout.yaxis4.autorangeoptions.clipmax > 2.4
+    assert draw(panes).layout.yaxis.autorangeoptions.clipmin is None
+
+
+@pytest.mark.parametrize("seen", [(0, 1), (START - 9e9, START + 9e9), (9e15, 9.1e15), (START + 0.5, START + 0.6)])
+def test_a_zoom_to_anywhere_is_drawn(seen: tuple[float, float]) -> None:
+    line = line_of(draw(some_panes(5_000, busy=True), seen=seen), "z-score")
+    assert (np.diff(line.x) > 0).all()
+    assert 100 < len(line.x) < 2 * POINTS
+
+
+def test_times_are_named_by_their_zone() -> None:
+    figure = draw(some_panes(5_000), zone="Europe/Berlin")
+    assert "Europe/Berlin" in texts(figure)
+    assert "UTC" not in texts(figure)
+    assert figure.layout.xaxis.hoverformat.endswith("Europe/Berlin")
+    assert "Europe/Berlin, nearest" in figure.layout.xaxis.unifiedhovertitle.text
+
+
+def test_a_clock_that_is_put_back_is_drawn() -> None:
+    panes = some_panes(5_000)
+    back = np.where(np.arange(5_000) < 2_500, 0, 1_000_000)
+    [band] = [
+        shape
+        for shape in draw(
+            panes._replace(time=panes.time - back, flags=(np.arange(5_000) == 100) * np.uint8(GAP))
+        ).layout.shapes
+        if shape.type == "path"
+    ]
+    assert band.path.count("M") == 1
+
+
+def test_the_title_says_which_bars_the_hedge_knows() -> None:
+    assert "hedge ratio β of the last 60 bars, BTC/ETH" in texts(
+        draw(beta_of="of the last 60 bars", beta_unit="BTC/ETH")
+    )
 
 
 def analysed(legs: list[Floats]) -> Any:

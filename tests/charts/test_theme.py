@@ -54,3 +54,4 @@ def test_words_in_a_colour_can_be_read(look: Theme, name: str) -> None:
 def test_inert_text_has_no_tags_links_or_templates() -> None:
     assert inert("<b>%{y}</b> & co") == "&lt;b&gt;%&#123;y}&lt;/b&gt; &amp; co"
     assert inert("1000SHIBUSDT") == "1000SHIBUSDT"
+    assert "$" not in inert("$x_{2}$")

@@ -265,7 +265,7 @@ def test_bars_are_the_same_however_many_pieces_they_are_read_in(
         options = ("--symbol", "ETHUSDT", "--timeframe", timeframe)
         call("export", "bars", *options, "--out", "whole.csv", store=stored)
         with monkeypatch.context() as patch:
-            patch.setattr("pairscope.cli.reading.BARS_AT_ONCE", 17)
+            patch.setattr("pairscope.exports.BARS_AT_ONCE", 17)
             call("export", "bars", *options, "--out", "pieces.csv", store=stored)
         assert Path("whole.csv").read_bytes() == Path("pieces.csv").read_bytes()
 
@@ -426,6 +426,7 @@ def test_a_store_that_is_no_address_or_not_there_is_wrong_use(command: str, call
         "replay": ["x.csv"],
         "ingest": ["--venue", "simulated", "--seconds", "1"],
         "symbols": ["add", "BTCUSDT"],
+        "record": ["pause"],
         "import": ["x.csv"],
         "analyze": ["--y", "A", "--x", "B"],
     }
@@ -805,6 +806,14 @@ def test_reading_goes_on_beside_the_owner(running: Running, call: Call) -> None:
     assert len(rows_of(Path("b.csv"))) > 0
     assert call("backup", "--out", "copy.db", store=running.store).code == 0
     assert call("check", store=Path("copy.db")).code == 0
+
+
+def test_recording_is_paused_and_goes_on_at_a_command(running: Running, call: Call) -> None:
+    until(lambda: tick_counts(running.store)["DASHUSDT"] > 300)
+    for action, states in (("pause", {"paused"}), ("stop", {"stopped"}), ("start", {"starting", "streaming"})):
+        said = call("record", action, store=running.store)
+        assert (said.code, said.err) == (0, "")
+        assert call("status", "--json", store=running.store).json()["feed"]["state"] in states
 
 
 def test_prune_runs_in_the_owner_and_its_answer_comes_back(running: Running) -> None:

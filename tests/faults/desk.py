@@ -192,8 +192,9 @@ def failures(messages: list[ForwardMsg]) -> list[str]:
 
 
 def text(messages: list[ForwardMsg]) -> str:
-    """Return all that a page says: texts stand as they are in what is sent."""
-    return b"".join(message.SerializeToString() for message in messages).decode("utf-8", "replace")
+    """Return all that a page says: texts stand in what is sent, here without the marks that make foreign ones inert."""
+    said = b"".join(message.SerializeToString() for message in messages).decode("utf-8", "replace")
+    return said.replace("\\", "").replace("\u2060", "")
 
 
 def fragment_of(messages: list[ForwardMsg]) -> str:

@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market import DAY, HOUR, Instrument
+from pairscope.advice import feed_warnings
 from pairscope.recording.line import Line
-from pairscope.runtime import feed_warnings, now_ms
+from pairscope.runtime import now_ms
 from tests.exchange.dialect import Session
 from tests.exchange.faults import Fault
 from tests.exchange.ledger import Trade

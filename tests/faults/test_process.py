@@ -194,8 +194,8 @@ def save_and_look(folder: Path, rounds: int, watcher: str) -> None:
             tab.show()
             for number in range(rounds):
                 save_all(home, number)
-                page.write_text(page.read_text(encoding="utf-8").replace("**Symbols", f"**Symbols {number}"))
-                wait_for(lambda said=f"**Symbols {number}": said in text(tab.answer()))  # type: ignore[misc]
+                page.write_text(page.read_text(encoding="utf-8").replace("**All symbols", f"**All symbols {number}"))
+                wait_for(lambda said=f"**All symbols {number}": said in text(tab.answer()))  # type: ignore[misc]
                 tab.clear_cache()
                 tab.show()
                 assert_one_recording(desk)

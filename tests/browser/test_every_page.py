@@ -1,0 +1,98 @@
+"""What every page keeps: it opens in time, asks nobody, cuts nothing off, is readable by all, and has no traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.looking import MAIN, PATHS, barriers, cut_off, open_page, unexplained, wait_until_settled
+from tests.faults.desk import Desk, Tab, running, text, wait_for
+
+SCREENS: tuple[tuple[int, int, Any], ...] = ((1500, 1000, "dark"), (1280, 720, "light"), (390, 844, "dark"))
+OPENS_MS = 10_000
+NOBODY = "127.0.0.1:9"
+"""Nobody listens there."""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_whole_and_readable_on_every_screen_and_asks_nobody_else(page: Page, desk: str, path: str) -> None:
+    hosts: set[str | None] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    page.goto(f"{desk}/{path}")
+    page.wait_for_function(f"() => document.querySelector('{MAIN}')?.innerText.trim()", timeout=OPENS_MS)
+    wait_until_settled(page)
+    for width, height, scheme in SCREENS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": height})
+        open_page(page, f"{desk}/{path}")
+        assert cut_off(page) == [], (width, scheme)
+        assert barriers(page) == [], (width, scheme)
+        assert unexplained(page) == []
+    assert not {"None", "nan", "NaN"} & set(page.locator(MAIN).inner_text().split())
+    assert hosts - {None, ""} == {"127.0.0.1"}
+
+
+def test_every_menu_entry_leads_to_a_page_that_says_something(page: Page, desk: str) -> None:
+    open_page(page, desk)
+    entries = page.get_by_test_id("stTopNavLink").all()
+    assert len(entries) == len(PATHS)
+    for entry, path in zip(entries, PATHS, strict=True):
+        entry.click()
+        page.wait_for_function("path => location.pathname === path", arg=f"/{path}")
+        wait_until_settled(page)
+        assert len(page.locator(MAIN).inner_text()) > 40
+
+
+# ---- without a browser -----------------------------------------------------------------------------------------------
+
+
+def look_at_all(desk: Desk, query: str = "") -> dict[str, str]:
+    """Open every page, refresh its live parts, and return what each says; nothing may have gone wrong."""
+    said = {}
+    for path in PATHS:
+        with Tab(desk.port, page=path) as tab:
+            answer = tab.show(query=query)
+            for each in [message.auto_rerun.fragment_id for message in answer if message.HasField("auto_rerun")]:
+                answer += tab.show(each, query=query)
+        said[path] = text(answer)
+        assert "Traceback" not in said[path]
+    return said
+
+
+@contextmanager
+def without_network(folder: Path) -> Iterator[Desk]:
+    """A desk whose venue nobody answers for."""
+    settings: dict[str, Any] = {
+        "PAIRSCOPE_VENUE": "binance-spot",
+        "PAIRSCOPE_BINANCE_SPOT_WS": f"ws://{NOBODY}",
+        "PAIRSCOPE_BINANCE_SPOT_REST": f"http://{NOBODY}",
+    }
+    with running(folder, **settings) as desk:
+        yield desk
+
+
+def test_no_page_breaks_on_an_empty_store_and_the_first_says_what_to_do_without_a_network(tmp_path: Path) -> None:
+    with without_network(tmp_path) as desk:
+        wait_for(lambda: desk.health()["warnings"])
+        said = look_at_all(desk)
+    assert "simulated market" in said[""]
+    assert "Upload a file" in said[""]
+
+
+def test_no_page_breaks_with_one_symbol(tmp_path: Path) -> None:
+    with running(tmp_path, PAIRSCOPE_SYMBOLS="DASHUSDT") as desk:
+        wait_for(desk.recorded)
+        said = look_at_all(desk)
+    assert "A pair needs two symbols" in said[""]
+
+
+def test_no_page_breaks_as_a_viewer_and_each_says_that_it_is_one(tmp_path: Path) -> None:
+    with running(tmp_path) as owner, running(tmp_path, PAIRSCOPE_LOG_FILE="viewer.log") as viewer:
+        wait_for(owner.recorded)
+        said = look_at_all(viewer)
+    for path in ("", "market", "health"):
+        assert "Viewing only" in said[path], path
