@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from market import DAY, SECOND, Timeframe
-from pairscope.addresses import ENTRY, EXIT, FILL, FITS, HEDGES, OWN, STOP, TIME_STOP, VENUES_OWN, WINDOW
+from pairscope.addresses import ENTRY, EXIT, FILL, FITS, HEDGES, STOP, TIME_STOP, WINDOW
 from pairscope.files import Upload, off_grid
-from pairscope.numbers.costs import PRESETS
 from pairscope.pairs import PairRequest
+from pairscope.views.costs import choose_costs
 from pairscope.views.data_upload_files import Reading
 
 LENGTHS = tuple(Timeframe.parse(each) for each in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"))
@@ -131,7 +131,7 @@ def _choose_data() -> dict[str, Any]:
             "Minimum volume of a bar", min_value=0.0, value=0.0, key="file volume", persist_state="session",
             help="Bars in which either leg traded less, in its own units, are left out and counted.",
         )  # fmt: skip
-        costs = _choose_costs()
+        costs = choose_costs("file costs", "file bp", persist_state="session")
     stops = {"stop": stop, "time_stop": time_stop}
     return stops | {"log": log, "intercept": intercept, "fill": fill, "minimum_volume": least, "costs": costs}
 
@@ -150,19 +150,3 @@ def _choose_length(upload: Upload, y: str, x: str) -> Timeframe:
         "Bars", names, required=True, key="file bars", persist_state="session", help="The length of a bar."
     )
     return names[chosen or str(first)]
-
-
-def _choose_costs() -> str | float | None:
-    chosen = st.selectbox(
-        "Costs", (VENUES_OWN, *PRESETS, OWN), key="file costs", persist_state="session",
-        help="Taker fee, slippage and half the spread of one trade of one leg. A round trip pays them twice a leg.",
-    )  # fmt: skip
-    if chosen == VENUES_OWN:
-        return None
-    if chosen != OWN:
-        return chosen
-    return st.number_input(
-        "Own costs, bp", min_value=0.0, max_value=1_000.0, value=5.0, step=0.5, key="file bp",
-        persist_state="session",
-        help="Basis points of one trade of one leg, all in.",
-    )  # fmt: skip

@@ -15,19 +15,16 @@ from pairscope.addresses import (
     HEDGES,
     HISTORY,
     LEAST_VOLUME,
-    OWN,
-    OWN_COSTS,
     PAIR,
     STOP,
     TIME_STOP,
-    VENUES_OWN,
     WINDOW,
     Number,
 )
-from pairscope.numbers.costs import PRESETS
 from pairscope.pairs import PairRequest
 from pairscope.settings import Settings
 from pairscope.views.choices import choose_bars, choose_refresh
+from pairscope.views.costs import choose_costs
 from pairscope.views.pair_legs import choose_legs
 
 
@@ -72,7 +69,7 @@ def _show_controls(names: Sequence[Instrument], settings: Settings, parts: Set[P
             "Minimum volume of a bar", "volume", LEAST_VOLUME,
             "Bars in which either leg traded less, in its own units, are left out and counted.",
         )  # fmt: skip
-        costs = _choose_costs() if "costs" in parts else None
+        costs = choose_costs("costs", "bp", bind="query-params") if "costs" in parts else None
     request = PairRequest(
         y=y, x=x, timeframe=bars, bars=history, window=window, method=method, fit=fit, log=log, intercept=intercept,
         fill=fill, minimum_volume=least or 0.0, entry=entry, exit=exit_z, stop=stop, time_stop=time_stop, costs=costs,
@@ -149,16 +146,3 @@ def _choose_history() -> int:
         help="How many bars back the chart and the tests reach.",
     )  # fmt: skip
     return int(history)
-
-
-def _choose_costs() -> str | float | None:
-    """Let costs be chosen: those of the venues, a preset, or basis points of one's own."""
-    chosen = st.selectbox(
-        "Costs", (VENUES_OWN, *PRESETS, OWN), key="costs", bind="query-params",
-        help="Taker fee, slippage and half the spread of one trade of one leg. A round trip pays them twice a leg.",
-    )  # fmt: skip
-    if chosen == VENUES_OWN:
-        return None
-    if chosen != OWN:
-        return chosen
-    return _choose_number("Own costs, bp", "bp", OWN_COSTS, "Basis points of one trade of one leg, all in.")
