@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from operator import add
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from market import (
     IMPORTED,
@@ -30,7 +30,6 @@ from market import (
     Reject,
     Tick,
     Timeframe,
-    UnknownName,
     WrongUse,
 )
 from pairscope.sqlite.answers import Check, Deletion, Size, StoreStatus, SymbolCheck
@@ -48,6 +47,7 @@ from pairscope.sqlite.errors import (
 )
 from pairscope.sqlite.holdings import Expired, Held, count_expired, read_held
 from pairscope.sqlite.ledgers import count_rejects, end_run, insert_rejects, insert_run, read_labels, read_rejects
+from pairscope.sqlite.listeners import Callback, Listeners
 from pairscope.sqlite.lock import Owner, StoreLock, find_owner
 from pairscope.sqlite.readers import Readers, connect_readonly
 from pairscope.sqlite.reading import (
@@ -64,8 +64,8 @@ from pairscope.sqlite.reading import (
 from pairscope.sqlite.schema import MIGRATIONS, back_up, refuse_newer, refuse_unusable
 from pairscope.sqlite.survey import (
     count_gaps,
+    find_symbol,
     highest_ids,
-    known_key,
     known_symbols,
     measure_coverage,
     newest_ticks,
@@ -76,29 +76,12 @@ from pairscope.sqlite.upkeep import Appended
 from pairscope.sqlite.writer import Writer, WriterStatus
 
 __all__ = [
-    "Appended",
-    "Check",
-    "Deletion",
-    "Expired",
-    "Held",
-    "Owner",
-    "Size",
-    "SqliteReader",
-    "SqliteStore",
-    "Store",
-    "StoreBusy",
-    "StoreDamaged",
-    "StoreError",
-    "StoreHeld",
-    "StoreSlow",
-    "StoreStatus",
-    "StoreTooNew",
-    "StoreUnusable",
-    "SymbolCheck",
-    "WriterStatus",
-    "find_owner",
-    "store_path",
-]
+    "Appended", "Check", "Deletion", "Expired", "Held", "Owner", "Size", "SqliteReader", "SqliteStore", "Store",
+    "StoreBusy", "StoreDamaged", "StoreError", "StoreHeld", "StoreSlow", "StoreStatus", "StoreTooNew",
+    "StoreUnusable", "SymbolCheck", "WriterStatus", "find_owner", "store_path",
+]  # fmt: skip
+
+T = TypeVar("T")
 
 TICKS_AT_ONCE = 20_000
 """About so many trades are read at once, so that neither memory nor the time of one read grows with the range."""
@@ -272,19 +255,7 @@ class SqliteReader:
             return self._find(db, symbol)[1]
 
     def _find(self, db: sqlite3.Connection, symbol: str | Instrument) -> tuple[int, Instrument]:
-        """Return the key and the full name of a symbol; keys are looked up anew in each snapshot."""
-        asked = Instrument.parse(symbol, venue="") if isinstance(symbol, str) else symbol
-        if asked.venue and (key := known_key(db, asked)) is not None:
-            return key, asked
-        known = known_symbols(db)
-        fitting = [] if asked.venue else [each for each in known if each.symbol == asked.symbol]
-        if len(fitting) > 1:
-            fitting = [each for each in fitting if each.venue == self._default_venue]
-            if not fitting:
-                raise WrongUse(f"several venues have {symbol}: write one as VENUE:{symbol}")
-        if not fitting:
-            raise UnknownName("symbol", str(symbol), [str(each) if asked.venue else each.symbol for each in known])
-        return known[fitting[0]], fitting[0]
+        return find_symbol(db, symbol, self._default_venue)
 
     def bars(
         self,
@@ -467,13 +438,14 @@ class SqliteStore(SqliteReader):
         self._prepare(path, default_venue)
         self._clock = clock
         self._cache = BarCache(self._read_bars)
+        self._listeners = Listeners()
         self._run: tuple[int, Callable[[sqlite3.Connection], int]] | None = None
         self._lock = StoreLock(self.path, address=address)
         try:
             self._database = Database(
                 self.path,
                 clock=clock,
-                on_change=self._cache.changed,
+                on_change=self._changed,
                 on_replacing=self._readers.renew,
                 on_replaced=self._begin_anew,
             )
@@ -491,6 +463,22 @@ class SqliteStore(SqliteReader):
 
     def _window(self, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
         return self._cache.bars(instrument, timeframe, start, end)
+
+    def write_now(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1) -> Future[T]:
+        """Like `write`, but commit at once, together with all that waits already."""
+        return self._writer.submit(work, rows=rows, urgent=True)
+
+    def listen(self, callback: Callback) -> Callable[[], None]:
+        """Tell `callback` after each commit which instruments changed, and from which time on; return what ends that.
+
+        It runs in the thread that writes, so it must be quick; what is read from then on is what was committed.
+        """
+        return self._listeners.add(callback)
+
+    def _changed(self, changes: Sequence[tuple[Instrument, int]]) -> None:
+        for instrument, time in changes:
+            self._cache.changed(instrument, time)
+        self._listeners.tell(changes)
 
     def _begin_anew(self) -> None:
         """Forget what was read of the damaged file, and enter the present run into the new one."""
@@ -587,9 +575,18 @@ class SqliteStore(SqliteReader):
         self._cache.clear()
         return gone
 
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """The names that damaged files were given since this store was opened."""
+        return tuple(path.name for path in self._database.set_aside)
+
+    @property
+    def waits_seconds(self) -> float:
+        """For how long the oldest work waits that is not on the disk yet."""
+        return self._writer.status.waits_seconds
+
     def status(self) -> StoreStatus:
-        aside = tuple(path.name for path in self._database.set_aside)
-        return StoreStatus(self._writer.status, self.size(), aside)
+        return StoreStatus(self._writer.status, self.size(), self.set_aside)
 
     def close(self) -> None:
         super().close()  # first, so that the writer closes last and leaves no journal behind

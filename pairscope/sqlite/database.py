@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Database:
         path: Path,
         *,
         clock: Callable[[], int],
-        on_change: Callable[[Instrument, int], None],
+        on_change: Callable[[Sequence[tuple[Instrument, int]]], None],
         on_replacing: Callable[[], None],
         on_replaced: Callable[[], None],
     ) -> None:
@@ -33,7 +33,7 @@ class Database:
         Args:
             path: the file.
             clock: gives the time, in epoch milliseconds.
-            on_change: told, after each commit, from which time on an instrument's bars changed.
+            on_change: told, after each commit, which instruments' bars changed, and from which time on.
             on_replacing: told before a damaged file is looked at anew, so that its readers let go of it.
             on_replaced: told when a damaged file was set aside and a new one begun.
         """
@@ -69,8 +69,8 @@ class Database:
         self.upkeep.save(self.connection())
 
     def after_commit(self) -> None:
-        for instrument, time in self.upkeep.take_touched():
-            self._on_change(instrument, time)
+        if touched := tuple(self.upkeep.take_touched()):
+            self._on_change(touched)
 
     def after_rollback(self) -> None:
         self.upkeep.forget()

@@ -151,6 +151,82 @@ CREATE TABLE records (                          -- the desk's own, such as prese
 ) STRICT, WITHOUT ROWID;
 """
 
+ALERTS = """
+CREATE TABLE alert_rules (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,       -- never used again, also when the rule is removed
+    json TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    changed INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alert_states (                     -- where each rule stands with each of its targets
+    rule INTEGER NOT NULL,
+    target TEXT NOT NULL,                       -- VENUE:Y/VENUE:X, or VENUE:Y alone
+    through INTEGER NOT NULL,                   -- end of the last row judged
+    json TEXT NOT NULL,
+    PRIMARY KEY (rule, target)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_texts (                      -- the rules as they were, each text once
+    key INTEGER PRIMARY KEY,
+    json TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE alerts (                           -- what was decided, also to keep still
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    rule INTEGER NOT NULL,
+    target TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('fired', 'suppressed', 'held')),
+    reason TEXT NOT NULL,
+    bar INTEGER NOT NULL,                       -- start of the bar, or time of the trade
+    trade INTEGER NOT NULL,                     -- 0 for a bar
+    "end" INTEGER NOT NULL,
+    decided INTEGER NOT NULL,
+    late INTEGER NOT NULL,
+    metric TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    value REAL,
+    threshold REAL,
+    inputs TEXT NOT NULL,                       -- JSON
+    text INTEGER NOT NULL,                      -- key of the rule as it was
+    label TEXT NOT NULL,
+    notify TEXT NOT NULL,                       -- JSON
+    over INTEGER,                               -- when the rule was armed again, or what was held was judged
+    acknowledged INTEGER,
+    note TEXT NOT NULL DEFAULT '',
+    UNIQUE (rule, target, bar, trade, outcome, reason)
+) STRICT;
+CREATE INDEX alerts_by_outcome ON alerts (outcome);
+CREATE INDEX alerts_by_rule ON alerts (rule);
+CREATE INDEX alerts_by_target ON alerts (target);
+CREATE INDEX alerts_by_end ON alerts ("end");
+CREATE INDEX alerts_not_over ON alerts (outcome, rule, target) WHERE over IS NULL;
+CREATE TABLE deliveries (                       -- of what fired, one for each channel that carries it
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    dedupe TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))), -- no two are alike, nor those of a copy of the store
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sending', 'sent', 'failed', 'digested')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next INTEGER NOT NULL,                      -- not before
+    UNIQUE (alert, channel)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (next, key) WHERE state IN ('waiting', 'sending');
+CREATE INDEX deliveries_by_state ON deliveries (state);
+CREATE TABLE receipts (                         -- what came of each attempt
+    key INTEGER PRIMARY KEY,
+    delivery INTEGER NOT NULL,
+    alert INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    status INTEGER,
+    address TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    words TEXT NOT NULL,
+    repeated INTEGER NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_alert ON receipts (alert);
+"""
+
 MIGRATIONS = (
     Migration("ticks and bars", TICKS_AND_BARS),
     Migration("ledgers of gaps, rejects and runs", LEDGERS),
@@ -158,10 +234,14 @@ MIGRATIONS = (
     Migration("klines of which the turnover is not known", TURNOVER_UNKNOWN),
     Migration("gaps by id", GAPS_BY_ID),
     Migration("records of the desk", RECORDS),
+    Migration("alerts", ALERTS),
 )
 OURS = {"symbols", "ticks", "bars_1s", "bars_1m"}
 """A database with all of these tables is a store; one that lacks some is another program's."""
-TABLES = ("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs", "records")
+TABLES = (
+    *("symbols", "ticks", "bars_1s", "bars_1m", "klines", "gaps", "rejects", "reject_counts", "runs", "records"),
+    *("alert_rules", "alert_states", "alert_texts", "alerts", "deliveries", "receipts"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 
-from market import Coverage, GapState, Instrument, Label, Tick
+from market import Coverage, GapState, Instrument, Label, Tick, UnknownName, WrongUse
 from pairscope.sqlite.answers import SymbolCheck
 from pairscope.sqlite.reading import SIDES, extent, read_gaps, unrecorded
 
@@ -29,6 +29,27 @@ def known_symbols(db: sqlite3.Connection) -> dict[Instrument, int]:
     """Return the key of each instrument."""
     rows = db.execute("SELECT key, venue, symbol FROM symbols ORDER BY venue, symbol")
     return {Instrument(venue, symbol): key for key, venue, symbol in rows}
+
+
+def find_symbol(db: sqlite3.Connection, symbol: str | Instrument, default_venue: str) -> tuple[int, Instrument]:
+    """Return the key and the full name of a symbol; keys are looked up anew in each snapshot.
+
+    Raises:
+        UnknownName: when the store has no such symbol.
+        WrongUse: when several venues have a bare one, and none of them is the default.
+    """
+    asked = Instrument.parse(symbol, venue="") if isinstance(symbol, str) else symbol
+    if asked.venue and (key := known_key(db, asked)) is not None:
+        return key, asked
+    known = known_symbols(db)
+    fitting = [] if asked.venue else [each for each in known if each.symbol == asked.symbol]
+    if len(fitting) > 1:
+        fitting = [each for each in fitting if each.venue == default_venue]
+        if not fitting:
+            raise WrongUse(f"several venues have {symbol}: write one as VENUE:{symbol}")
+    if not fitting:
+        raise UnknownName("symbol", str(symbol), [str(each) if asked.venue else each.symbol for each in known])
+    return known[fitting[0]], fitting[0]
 
 
 def known_key(db: sqlite3.Connection, instrument: Instrument) -> int | None:

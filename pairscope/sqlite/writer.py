@@ -64,6 +64,7 @@ class _Job:
     done: Future[Any]
     name: str
     since: float
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class WriterStatus:
 
 
 class Writer:
-    """Group commit: work waits at most `delay_ms`, or until `max_rows` rows wait, for a transaction."""
+    """Group commit: work waits at most `delay_ms`, or until `max_rows` rows or urgent work wait, for a transaction."""
 
     def __init__(self, target: Target, *, delay_ms: int, max_rows: int, queue_rows: int) -> None:
         self._target = target
@@ -94,6 +95,7 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._writing: list[_Job] = []
         self._rows = 0
+        self._urgent = 0
         self._closing = False
         self._last_try = 0.0
         self._trouble: str | None = None
@@ -115,13 +117,16 @@ class Writer:
             self._rows, self._trouble, troubled, self._commits, self._last_commit_ms, max(0.0, now - oldest), long_work
         )
 
-    def submit(self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1, name: str = "") -> Future[T]:
+    def submit(
+        self, work: Callable[[sqlite3.Connection], T], *, rows: int = 1, name: str = "", urgent: bool = False
+    ) -> Future[T]:
         """Let `work` be done in a coming transaction; the future is done when that is committed.
 
         Args:
             work: what to do.
             rows: how many rows it is of.
             name: what it is called while it is being done, where that may take long.
+            urgent: whether to begin at once, with all that waits already.
 
         Raises:
             StoreBusy: when too much waits already.
@@ -135,8 +140,9 @@ class Writer:
                 raise StoreBusy(
                     f"{self._rows:,} rows wait for {self._target.path}, no more may ({self._trouble or 'it is slow'})"
                 )
-            self._jobs.append(_Job(work, rows, done, name, time.monotonic()))
+            self._jobs.append(_Job(work, rows, done, name, time.monotonic(), urgent))
             self._rows += rows
+            self._urgent += urgent
             self._change.notify()
         return done
 
@@ -168,7 +174,9 @@ class Writer:
             while not self._jobs and not self._closing:
                 self._change.wait()
             due = self._jobs[0].since + self._delay if self._jobs else 0.0
-            while self._rows < self._max_rows and not self._closing and (left := due - time.monotonic()) > 0:
+            while not (self._urgent or self._closing or self._rows >= self._max_rows):
+                if (left := due - time.monotonic()) <= 0:
+                    break
                 self._change.wait(left)
             jobs, rows = self._writing, 0
             hopeless = self._closing and self._trouble and time.monotonic() > self._last_try
@@ -176,6 +184,7 @@ class Writer:
                 job = self._jobs.popleft()
                 jobs.append(job)
                 rows += job.rows
+                self._urgent -= job.urgent
             return jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
