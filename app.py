@@ -43,7 +43,7 @@ def read_settings(arguments: list[str]) -> Settings:
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Record from the server's start to its end."""
     try:
-        runtime = build(settings, address=own_address())
+        runtime = build(settings, address=own_address(), pages=True)
     except PairscopeError as error:
         # The server would print a traceback and call it its own failure.
         print(f"pairscope: {error}", file=sys.stderr, flush=True)

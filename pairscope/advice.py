@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ingest import LIVE_SECONDS, FeedHealth, VenueHealth
-from store import WriterStatus
+from store import SqliteReader, StoreStatus, WriterStatus
 
 SKEW_MS, LAG_MS = 1_000, 1_000
 """More than this, and the page says so: the clock's difference from a venue's, and the event loop's delay."""
@@ -26,6 +26,28 @@ BEHIND = (
 )
 
 CONFLICTS = "{}: trades came{} whose id had come before with other values; the first ones are kept."
+
+
+CONFLICT = "the id is stored with other values"
+"""The store's reason for a trade whose id came with another price, quantity, time or side before."""
+
+
+def store_warnings(store: StoreStatus, disk_warn: float) -> list[str]:
+    """Return what a person should know of the store; `disk_warn` is the share of the disk that may be full."""
+    warnings = list(writer_warnings(store.writer))
+    if store.size.disk_used > disk_warn:
+        free = store.size.disk_free / 2**30
+        warnings.append(f"The disk is {store.size.disk_used:.0%} full, {free:.1f} GB are left.")
+    return warnings + [
+        f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
+    ]
+
+
+def conflict_warnings(reader: SqliteReader, count: int) -> Iterator[str]:
+    """Name the symbols in which `count` ids came again with other values, in steps, so that texts stand still."""
+    newest = [each for each in reader.rejects(100) if each.reason == CONFLICT][:count]
+    names = ", ".join(sorted({f"{each.venue}:{each.symbol}" for each in newest}))
+    yield CONFLICTS.format(names, f" (more than {10 ** (len(str(count - 1)) - 1)})" if count > 10 else "")
 
 
 def feed_warnings(feed: FeedHealth) -> list[str]:

@@ -14,10 +14,12 @@ from starlette.routing import Route
 
 from ingest import SymbolHealth
 from market import MINUTE, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
+from pairscope.alerts.records import Asked, read_alerts, rule_records, target_named
 from pairscope.commands import perform, plain
 from pairscope.handover import LOOPBACK
 from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime, now_ms
+from pairscope.settings import moment_ms
 
 MAX_COMMAND_BYTES = 64 * 1024
 READ_AT_MOST = 2**20
@@ -131,6 +133,73 @@ PAIR_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 """What may be asked of a pair, and what it is called here."""
 
 
+async def alerts(request: Request, runtime: Runtime) -> Response:
+    """Tell what fired, the newest first, as `alerts history --json` does."""
+    try:
+        return answer(await run_in_threadpool(_alert_records, request.query_params, runtime))
+    except WrongUse as error:
+        return answer({"error": str(error)}, 400)
+
+
+def _alert_records(asked: QueryParams, runtime: Runtime) -> list[dict[str, Any]]:
+    for name in asked:
+        if name not in ALERT_OPTIONS:
+            raise UnknownName("parameter", name, ALERT_OPTIONS)
+    given = {ALERT_OPTIONS[name][0]: _read_alert_option(name, text) for name, text in asked.items()}
+    pair, everything = given.pop("pair", None), given.pop("all", False)
+    if pair is not None:
+        known, venue = runtime.reader.instruments(), runtime.settings.venue
+        given["target"] = target_named(pair, known, default_venue=venue)
+    wanted = Asked(outcome=None if everything else "fired", **given)
+    return read_alerts(runtime.reader, wanted, base=runtime.alerts.pages if runtime.alerts else runtime.settings.url)
+
+
+def _read_alert_option(name: str, text: str) -> Any:
+    _, read, expected = ALERT_OPTIONS[name]
+    try:
+        return read(text)
+    except ValueError as error:
+        raise WrongUse(f"{name} is {text[:40]!r}; expected {expected}") from error
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = int(text)
+        if not 1 <= value <= most:
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("0", "1", "true", "false"):
+        raise ValueError(text)
+    return text.lower() in ("1", "true")
+
+
+MOST_ALERTS = 10_000
+ALERT_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
+    "rule": ("rule_id", _whole(2**63 - 1), "the number of a rule"),
+    "pair": ("pair", str, "two symbols"),
+    "start": ("start", moment_ms, "a time such as 2026-11-21T08:30:00Z"),
+    "end": ("end", moment_ms, "a time such as 2026-11-21T08:30:00Z"),
+    "text": ("text", str, "words"),
+    "limit": ("limit", _whole(MOST_ALERTS), f"a whole number from 1 to {MOST_ALERTS:,}"),
+    "all": ("all", _truth, "true or false"),
+}
+"""What may be asked of alerts, what it is called here, and what is expected; `all`: also suppressed and held ones."""
+
+
+async def rules(request: Request, runtime: Runtime) -> Response:
+    """Tell the rules of alerts and where each stands, as `alerts list --json` does."""
+    return answer(await run_in_threadpool(_rule_records, runtime))
+
+
+def _rule_records(runtime: Runtime) -> list[dict[str, Any]]:
+    return rule_records(runtime.reader, runtime.alerts.status() if runtime.alerts else {})
+
+
 async def command(request: Request, runtime: Runtime) -> Response:
     """Run a command for another process of this machine."""
     if _PORT.sub("", request.headers.get("host", "")).strip("[]") not in LOOPBACK:
@@ -202,6 +271,8 @@ ANSWERED: Mapping[str, tuple[Answering, str]] = {
     "symbols": (symbols, "GET"),
     "listing": (listing, "GET"),
     "analytics/pair": (pair, "GET"),
+    "alerts": (alerts, "GET"),
+    "alerts/rules": (rules, "GET"),
     "command": (command, "POST"),
 }
 """What is answered under /api, and the method that it takes."""

@@ -4,22 +4,23 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from ingest import Resting, SymbolHealth
-from market import DAY, IMPORTED, MINUTE, Bars, Gap, GapState, Instrument, PairscopeError, Tick, UnknownName, WrongUse
+from market import DAY, IMPORTED, MINUTE, Bars, GapState, Instrument, PairscopeError, Tick, UnknownName, WrongUse
 from pairscope.addresses import shortened, texts_of, values_of
+from pairscope.alerts.commands import ALERT_COMMANDS
 from pairscope.feeds import binance
 from pairscope.files import FileError, FrameParser, Upload, UploadOptions, off_grid, read_upload
+from pairscope.outcome import NOT_RECORDING, Arguments, Desk, Outcome, Recorder, plain
 from pairscope.stores.records import put_record, read_records, remove_record
 from store import SqliteStore, Store
 
-Arguments = Mapping[str, object]
+__all__ = ["NOT_RECORDING", "Arguments", "Desk", "Outcome", "Recorder", "plain"]
 
 MANY_DAYS = 1e9
 """As good as for ever; a float still holds it."""
@@ -27,7 +28,6 @@ MANY_DAYS = 1e9
 MISSING: frozenset[GapState] = frozenset({"open", "abandoned"})
 """The states of gaps whose trades are not there."""
 
-NOT_RECORDING = "nothing is being recorded into {}: start `python -m pairscope ingest` or the app first"
 NAME_LENGTH = 60
 """The longest name of a preset."""
 
@@ -36,99 +36,6 @@ STOPPED_TEXT = (
     "`record start` stays a gap, but what was owed before is fetched, and after another start of Pairscope all of it is"
 )
 UNTIL_THE_END = "until this process ends; what is recorded from the start stands in the setting `symbols`"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command gave: its exit code, what to print, and the same as plain values for ``--json``."""
-
-    exit: int
-    text: str
-    values: Mapping[str, object]
-
-    def to_record(self) -> dict[str, object]:
-        return asdict(self)
-
-
-def plain(value: Any) -> Any:
-    """Turn results into what JSON can say: instruments as text, NaN and infinity as null."""
-    if isinstance(value, Instrument):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-class Recorder(Protocol):
-    """What records, as far as commands go."""
-
-    def snapshot(self) -> Mapping[str, Any]:
-        """Return the state of the process in plain values, as page and API show it."""
-
-    def recorded(self) -> Sequence[SymbolHealth]:
-        """Return what is being recorded; nothing where nothing is."""
-
-    def add_symbol(self, text: str, venue: str | None = None) -> Instrument:
-        """Record one more.
-
-        Raises:
-            WrongUse: when it cannot be had, with the nearest name.
-        """
-
-    def remove_symbol(self, text: str, venue: str | None = None) -> Instrument:
-        """Record one less.
-
-        Raises:
-            WrongUse: when it is not being recorded.
-        """
-
-    def repair(self, gaps: Sequence[Gap]) -> None:
-        """Ask the venues for gaps now, also for those that were given up.
-
-        Raises:
-            WrongUse: when the venue of one is not being recorded.
-        """
-
-    def rest(self, why: Resting) -> None:
-        """Pause or stop recording until it goes on.
-
-        Raises:
-            WrongUse: when that cannot be.
-        """
-
-    def go_on(self) -> None:
-        """Record again."""
-
-    def search(self, text: str = "", venue: str | None = None) -> Mapping[Instrument, str]:
-        """Return what a venue has under names that contain a text, with its status (empty: it trades).
-
-        Raises:
-            PairscopeError: when there is no such venue, or it does not tell.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What commands act on; without a recorder nothing is being recorded."""
-
-    store: Store
-    recorder: Recorder | None = None
-
-    def recording(self) -> Recorder:
-        """Return what records.
-
-        Raises:
-            WrongUse: when nothing does.
-        """
-        if self.recorder is None:
-            raise WrongUse(NOT_RECORDING.format("this store"))
-        return self.recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -549,6 +456,7 @@ HANDED_OVER: Mapping[str, Callable[[Desk, Arguments, int], Outcome]] = {
     "preset save": preset_save,
     "preset delete": preset_delete,
     "repair": repair,
+    **ALERT_COMMANDS,
 }
 """The commands that a process hands over to the owner of the store."""
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from market import Bars, Instrument, Label, Tick, Timeframe, WrongUse, bars_from_rows, join_bars
-from pairscope.files import FileError, FileFormat, Target, write_analysis, write_bars, write_ticks
+from pairscope.alerts.records import Asked, all_alerts
+from pairscope.files import FileError, FileFormat, Target, write_alerts, write_analysis, write_bars, write_ticks
+from pairscope.settings import moment_ms
 from store import SqliteReader
 
 if TYPE_CHECKING:
@@ -96,6 +98,19 @@ def write_export(
         bars = (some for name in asked.instruments for some in all_bars(reader, name, asked, now=now))
         return write_bars(target, _counted(bars, told), asked.file_format, label=label)
     return write_analysis(target, _analysis(reader, asked, now=now), asked.file_format, label=label)
+
+
+def export_alerts(
+    target: Target, reader: SqliteReader, asked: Asked, file_format: FileFormat, *, base: str = ""
+) -> int:
+    """Write all alerts that are wanted, the oldest first, and return how many; `base` is where people reach the pages.
+
+    Raises:
+        FileError: when the disk failed.
+    """
+    pieces = all_alerts(reader, asked, base=base)
+    timed = ([{**each, "time": moment_ms(each["time"])} for each in piece] for piece in pieces)
+    return write_alerts(target, timed, file_format)
 
 
 def _counted(pieces: Iterable[Piece], told: Callable[[int], None]) -> Iterator[Piece]:

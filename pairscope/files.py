@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ANALYSIS_HEADER", "BAR_HEADER", "CHUNK", "IMPORTED", "LATEST_MS", "MAX_LINE", "TICK_HEADER", "AmbiguousFile",
-    "BadLine", "FileError", "FileFormat", "FrameParser", "Limits", "ParsedFrame", "Rejected", "Source", "Target",
-    "TickColumns", "Upload", "UploadOptions", "nearest_name", "off_grid", "read_ticks", "read_upload", "write_analysis",
-    "write_bars", "write_rejected", "write_ticks",
+    "ALERT_HEADER", "ANALYSIS_HEADER", "BAR_HEADER", "CHUNK", "IMPORTED", "LATEST_MS", "MAX_LINE", "TICK_HEADER",
+    "AmbiguousFile", "BadLine", "FileError", "FileFormat", "FrameParser", "Limits", "ParsedFrame", "Rejected", "Source",
+    "Target", "TickColumns", "Upload", "UploadOptions", "nearest_name", "off_grid", "read_ticks", "read_upload",
+    "write_alerts", "write_analysis", "write_bars", "write_rejected", "write_ticks",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -108,12 +108,22 @@ ANALYSIS_HEADER = (
     "time,y,x,price_y,price_x,alpha,beta,beta_std,spread,mean,std,zscore,r2,correlation,state,why,flags,label"
 )
 BAR_HEADER = "time,venue,symbol,open,high,low,close,volume,trades,turnover,buy_volume,source,gap,forming,label"
+ALERT_HEADER = (
+    "time,id,rule_id,state,outcome,y,x,timeframe,metric,direction,value,threshold,severity,late,late_seconds,reason,"
+    "note,sentence,bar,over,acknowledged,link,label"
+)
 
 _Kind = Literal["time", "text", "integer", "number", "flag"]
 _KINDS: dict[str, _Kind] = dict.fromkeys(f"{TICK_HEADER},{BAR_HEADER},{ANALYSIS_HEADER}".split(","), "number")
 _KINDS |= {"time": "time", "trade_id": "integer", "trades": "integer", "gap": "flag", "forming": "flag"}
 _KINDS |= dict.fromkeys(("venue", "symbol", "side", "source", "label", "y", "x", "why", "flags"), "text")
 _KINDS |= {"state": "integer"}
+_ALERT_KINDS: dict[str, _Kind] = dict.fromkeys(ALERT_HEADER.split(","), "text")
+_ALERT_KINDS |= {"time": "time", "id": "integer", "rule_id": "integer", "late": "flag"}
+_ALERT_KINDS |= dict.fromkeys(("value", "threshold", "late_seconds"), "number")
+
+_Kinds = Mapping[str, _Kind]
+"""The columns of a table, in their order."""
 
 _Columns = dict[str, Sequence[Any]]
 
@@ -131,7 +141,7 @@ def write_ticks(target: Target, ticks: Iterable[Tick], file_format: FileFormat, 
         WrongUse: the place cannot be written to.
         FileError: the disk failed; what was there before is untouched.
     """
-    return _write(target, TICK_HEADER, _tick_chunks(ticks), file_format, label)
+    return _write(target, _kinds(TICK_HEADER), _tick_chunks(ticks), file_format, label)
 
 
 def write_bars(target: Target, bars: Iterable[Bars], file_format: FileFormat, *, label: Label) -> int:
@@ -139,7 +149,29 @@ def write_bars(target: Target, bars: Iterable[Bars], file_format: FileFormat, *,
 
     NaN is an empty cell, and null in JSON and Parquet. Args and raises: as `write_ticks`.
     """
-    return _write(target, BAR_HEADER, _bar_chunks(bars, label), file_format, label)
+    return _write(target, _kinds(BAR_HEADER), _bar_chunks(bars, label), file_format, label)
+
+
+def write_alerts(target: Target, alerts: Iterable[Sequence[Mapping[str, Any]]], file_format: FileFormat) -> int:
+    """Write alerts and return how many: the columns of `ALERT_HEADER`, time being the end of each bar, in UTC.
+
+    Args:
+        target: where to.
+        alerts: their records, some at a time; "time" in epoch milliseconds.
+        file_format: as `write_ticks`.
+
+    Raises:
+        WrongUse: the place cannot be written to.
+        FileError: the disk failed; what was there before is untouched.
+    """
+    return _write(target, _ALERT_KINDS, map(_alert_chunk, alerts), file_format, None)
+
+
+def _alert_chunk(alerts: Sequence[Mapping[str, Any]]) -> _Columns:
+    columns: _Columns = {name: [each[name] for each in alerts] for name in _ALERT_KINDS}
+    for name in (name for name, kind in _ALERT_KINDS.items() if kind == "number"):
+        columns[name] = [math.nan if value is None else float(value) for value in columns[name]]
+    return columns
 
 
 def write_rejected(stream: BinaryIO, rejected: Iterable[Rejected]) -> int:
@@ -165,7 +197,7 @@ def write_analysis(target: Target, analysis: Analysis, file_format: FileFormat, 
 
     `label` says where the trades come from, "FILE" for files. Args and raises: as `write_ticks`.
     """
-    return _write(target, ANALYSIS_HEADER, _analysis_chunks(analysis, label), file_format, label)
+    return _write(target, _kinds(ANALYSIS_HEADER), _analysis_chunks(analysis, label), file_format, label)
 
 
 def _analysis_chunks(analysis: Analysis, label: str) -> Iterator[_Columns]:
@@ -196,14 +228,19 @@ def _bar_chunks(bars: Iterable[Bars], label: Label) -> Iterator[_Columns]:
             yield columns | {name: [text] * len(part) for name, text in same.items()}
 
 
-def _write(target: Target, header: str, chunks: Iterator[_Columns], file_format: FileFormat, label: str | None) -> int:
+def _kinds(header: str) -> dict[str, _Kind]:
+    return {name: _KINDS[name] for name in header.split(",")}
+
+
+def _write(
+    target: Target, kinds: _Kinds, chunks: Iterator[_Columns], file_format: FileFormat, label: str | None
+) -> int:
     if file_format not in _WRITERS:
         raise UnknownName("format", file_format, _WRITERS)
     write = _WRITERS[file_format]
-    names = header.split(",")
-    ordered = ({name: columns[name] for name in names} for columns in chunks)
+    ordered = ({name: columns[name] for name in kinds} for columns in chunks)
     with _replacing(Path(target)) if isinstance(target, str | Path) else nullcontext(target) as stream:
-        return write(stream, names, ordered, label)
+        return write(stream, kinds, ordered, label)
 
 
 @contextmanager
@@ -231,36 +268,36 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             beside.unlink(missing_ok=True)
 
 
-def _write_csv(stream: BinaryIO, names: list[str], chunks: Iterator[_Columns], label: str | None) -> int:
-    stream.write((",".join(names) + "\n").encode())
+def _write_csv(stream: BinaryIO, kinds: _Kinds, chunks: Iterator[_Columns], label: str | None) -> int:
+    stream.write((",".join(kinds) + "\n").encode())
     count = 0
     for columns in chunks:
-        cells = [_CELLS[_KINDS[name]](values) for name, values in columns.items()]
+        cells = [_CELLS[kinds[name]](values) for name, values in columns.items()]
         rows = [",".join(row) + "\n" for row in zip(*cells, strict=True)]
         stream.write("".join(rows).encode())
         count += len(rows)
     return count
 
 
-def _write_json(stream: BinaryIO, names: list[str], chunks: Iterator[_Columns], label: str | None) -> int:
+def _write_json(stream: BinaryIO, kinds: _Kinds, chunks: Iterator[_Columns], label: str | None) -> int:
     count = 0
     for columns in chunks:
         columns["time"] = _iso_cells(columns["time"])
         for row in zip(*columns.values(), strict=True):
             # One by one: orjson's answer occupies 4 kB, however short it is.
-            stream.write((b",\n" if count else b"[\n") + orjson.dumps(dict(zip(names, row, strict=True))))
+            stream.write((b",\n" if count else b"[\n") + orjson.dumps(dict(zip(kinds, row, strict=True))))
             count += 1
     stream.write(b"\n]\n" if count else b"[]\n")
     return count
 
 
-def _write_parquet(stream: BinaryIO, names: list[str], chunks: Iterator[_Columns], label: str | None) -> int:
+def _write_parquet(stream: BinaryIO, kinds: _Kinds, chunks: Iterator[_Columns], label: str | None) -> int:
     import pyarrow as pa
     from pyarrow import parquet
 
     types = {"time": pa.timestamp("ms", tz="UTC"), "text": pa.string(), "integer": pa.int64()}
     types |= {"number": pa.float64(), "flag": pa.bool_()}
-    schema = pa.schema([(name, types[_KINDS[name]]) for name in names], {"label": label} if label else None)
+    schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()], {"label": label} if label else None)
     count = 0
     with parquet.ParquetWriter(stream, schema) as writer:
         for columns in chunks:

@@ -39,7 +39,7 @@ def hand_over(owner: Owner, name: str, arguments: Arguments, *, seconds: float =
         raise StoreError(f"process {owner.pid} at {owner.address} records into the store but did not answer") from error
     finally:
         connection.close()
-    if reply.status != 200 or not isinstance(body, dict) or set(body) != set(Outcome.__slots__):
+    if reply.status != 200 or not isinstance(body, dict) or set(body) != {"exit", "text", "values"}:
         why = body.get("error", body) if isinstance(body, dict) else body
         raise StoreError(f"process {owner.pid}, which records into the store, did not run the command: {why}")
     return Outcome(**body)

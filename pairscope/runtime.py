@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +17,8 @@ from typing import Any
 from ingest import Feed, FeedError, FeedHealth, Ingestor, Resting, SymbolHealth, VenueError
 from market import Gap, Instrument, Label, PairscopeError, UnknownName, WrongUse, did_you_mean
 from pairscope import __version__
-from pairscope.advice import ABANDONED, CONFLICTS, feed_warnings, writer_warnings
+from pairscope.advice import ABANDONED, CONFLICT, conflict_warnings, feed_warnings, store_warnings
+from pairscope.alerts.desk import THREADS, AlertDesk
 from pairscope.commands import NOT_RECORDING, Desk, Keep, Outcome, perform, plain
 from pairscope.exports import Shelf
 from pairscope.feeds.binance import FUTURES, SPOT
@@ -44,10 +45,7 @@ LISTING_SECONDS = 3.0
 """A venue is waited for so long when a person asks what it has."""
 
 LISTING_KEPT_SECONDS = 600.0
-CONFLICT = "the id is stored with other values"
-"""The store's reason for a trade whose id came with another price, quantity, time or side before."""
-
-WORKERS = frozenset({"ingest", "store-writer", "housekeeping"})
+WORKERS = frozenset({"ingest", "store-writer", "housekeeping", *THREADS})
 
 
 def now_ms() -> int:
@@ -222,6 +220,7 @@ class Runtime:
         self.warming = Warming()
         self.jobs = Jobs()
         self.shelf = Shelf()
+        self.alerts: AlertDesk | None = None
         self._end_log = end_log
         self.begun = time.monotonic()
         self._conflicts_before = reader.reject_counts().get(CONFLICT, 0)
@@ -242,6 +241,8 @@ class Runtime:
             self._run = self.store.begin_run(version=__version__, label=label, settings=record)
             self.ingestor.start()
             log.info("recording %s into %s", label, self.settings.store)
+        if self.alerts:
+            self.alerts.start()
         self._housekeeper.start()
 
     def health(self) -> Health:
@@ -256,32 +257,15 @@ class Runtime:
             store=store,
             conflicts=max(conflicts, 0),  # a deletion takes the ledger's counts, too
             warnings=(
-                *(self._store_warnings(store) if store else [self._viewing()]),
+                *(store_warnings(store, self.settings.disk_warn) if store else [self._viewing()]),
                 *(feed_warnings(feed) if feed else ()),
-                *self._conflict_warnings(conflicts),
+                *(conflict_warnings(self.reader, conflicts) if conflicts > 0 else ()),
                 *([ABANDONED] if feed and feed.gaps_given_up else ()),
+                *(self.alerts.warnings() if self.alerts else ()),
             ),
             workers=tuple(sorted(each.name for each in threading.enumerate() if each.name in WORKERS)),
             threads=threading.active_count(),
         )
-
-    def _store_warnings(self, store: StoreStatus) -> list[str]:
-        warnings = list(writer_warnings(store.writer))
-        if store.size.disk_used > self.settings.disk_warn:
-            free = store.size.disk_free / 2**30
-            warnings.append(f"The disk is {store.size.disk_used:.0%} full, {free:.1f} GB are left.")
-        warnings += [
-            f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
-        ]
-        return warnings
-
-    def _conflict_warnings(self, count: int) -> Iterator[str]:
-        """Name the symbols in which ids came again with other values, and how often in steps: texts stand still."""
-        if count <= 0:
-            return
-        newest = [each for each in self.reader.rejects(100) if each.reason == CONFLICT][:count]
-        names = ", ".join(sorted({f"{each.venue}:{each.symbol}" for each in newest}))
-        yield CONFLICTS.format(names, f" (more than {10 ** (len(str(count - 1)) - 1)})" if count > 10 else "")
 
     def _viewing(self) -> str:
         """Say who records what a viewer shows; the owner may have ended, or another one have come."""
@@ -298,7 +282,7 @@ class Runtime:
     @property
     def desk(self) -> Desk | None:
         """What commands act on; None where another process owns the store."""
-        return Desk(self.store, self if self.ingestor else None) if self.store else None
+        return Desk(self.store, self if self.ingestor else None, self.alerts, self.settings) if self.store else None
 
     def perform(self, name: str, arguments: Mapping[str, object]) -> Outcome:
         """Run a command here, or in the process that owns the store where that is another one."""
@@ -433,6 +417,8 @@ class Runtime:
             try:
                 if self.store and (gone := keep.prune(self.store, now_ms())):
                     log.info("%d rows beyond their time were deleted", gone)
+                if self.alerts and (gone := self.alerts.prune()):
+                    log.info("%d old decisions to keep still were deleted", gone)
                 for warning in self.health().warnings:
                     log.warning(warning)
             except Exception:
@@ -445,6 +431,8 @@ class Runtime:
         self.jobs.close()
         if self.ingestor:
             self.ingestor.stop()
+        if self.alerts:
+            self.alerts.close()
         if self.store:
             if self._run:
                 with suppress(PairscopeError, TimeoutError):  # it was never written: the disk refuses
@@ -482,6 +470,7 @@ def build(
     feed: Feed | None = None,
     or_view: bool = True,
     look_up: bool = False,
+    pages: bool = False,
 ) -> Runtime:
     """Put the process together: the owner of the store, or a viewer where another process owns it.
 
@@ -491,6 +480,7 @@ def build(
         feed: another source than the settings' venues.
         or_view: whether to become a viewer when the store is held; otherwise that is an error.
         look_up: whether to refuse symbols that their venue does not have; otherwise the page tells of them.
+        pages: whether people find the pages at that address, so that alerts may lead there.
 
     Raises:
         PairscopeError: when the store or the log cannot be used.
@@ -501,7 +491,7 @@ def build(
         try:
             if look_up and find_owner(store_path(settings.store)) is None:
                 refuse_unlisted(settings)
-            return _owner(settings, address, feed, end_log)
+            return _owner(settings, address, feed, end_log, pages=(address or "") if pages else "")
         except StoreHeld:
             if not or_view:
                 raise
@@ -512,16 +502,21 @@ def build(
         raise
 
 
-def _owner(settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None]) -> Runtime:
+def _owner(
+    settings: Settings, address: str | None, feed: Feed | None, end_log: Callable[[], None], *, pages: str
+) -> Runtime:
     feeds = (feed,) if feed else make_feeds(settings)  # before the store: a typing error leaves no file behind
     store = open_store(settings, address=address)
     try:
         refuse_mixing(store, feeds[0].label)
         ingestor = Ingestor(feeds, store, clock=now_ms, refill_trades=settings.refill_trades)
-        return Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
+        runtime = Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
+        replaying = feeds[0].label == "REPLAY"
+        runtime.alerts = AlertDesk(store, runtime, settings, clock=now_ms, pages=pages, replaying=replaying)
     except BaseException:
         store.close()
         raise
+    return runtime
 
 
 def refuse_mixing(store: SqliteStore, label: Label) -> None:

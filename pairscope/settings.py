@@ -5,8 +5,12 @@ command has one. Every error is one sentence that names the key, where it stood,
 
 In the environment a name that is nearly one of ours is a slip, and an error; any other ``PAIRSCOPE_...`` is somebody
 else's (an orchestrator sets ``PAIRSCOPE_PORT`` beside a service of our name) and left alone.
+
+Secrets are no settings: ``PAIRSCOPE_SECRET_<NAME>`` in the environment, or ``name = "value"`` in ``secrets.toml``, put
+in where a channel's address says ``{NAME}``, and shown nowhere.
 """
 
+import ipaddress
 import math
 import os
 import re
@@ -15,8 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from market import Instrument, UnknownName, WrongUse, did_you_mean, iso
 
@@ -25,17 +30,70 @@ NETWORK_VENUES = ("binance-spot", "binance-futures", "coinbase", "kraken")
 
 VENUES = (*NETWORK_VENUES, "simulated")
 CONFIG_FILE = "pairscope.toml"
+SECRETS_FILE = "secrets.toml"
 PREFIX = "PAIRSCOPE_"
+SECRET_PREFIX = "PAIRSCOPE_SECRET_"  # noqa: S105  # what stands before the name of one
 DEMO: Mapping[str, object] = {"venue": "simulated", "store": "sqlite:///demo.db", "symbols": ()}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]*@")
+_SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_TOML_PLACE = re.compile(r"\(at [^()]*\)$")
+PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
+"""How a secret is named where it is to stand."""
+
+SHORTEST_HIDDEN = 4
+"""A secret with fewer letters is not looked for in texts: it would blot out what is none."""
 
 
 class SettingsError(WrongUse):
     """A setting that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Secrets:
+    """What nobody is shown: passwords and tokens, by name. Whatever prints it sees the names alone."""
+
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> "Secrets":
+        """Return secrets of these names; names are in capitals."""
+        secrets = cls(tuple(sorted(values)))
+        object.__setattr__(secrets, "_values", dict(values))
+        return secrets
+
+    def _known(self) -> Mapping[str, str]:
+        values: Mapping[str, str] = getattr(self, "_values", {})
+        return values
+
+    def fill(self, text: str, *, quoted: str | None = None) -> str:
+        """Put the secrets in where `text` names them as ``{NAME}``.
+
+        Args:
+            text: what names them.
+            quoted: write them as an address does, with these characters besides letters and digits as they are.
+
+        Raises:
+            UnknownName: when one is not known.
+        """
+        return PLACEHOLDER.sub(lambda found: self._written(found[1].upper(), quoted), text)
+
+    def _written(self, name: str, quoted: str | None) -> str:
+        if name not in self._known():
+            raise UnknownName("secret", name, self.names)
+        value = self._known()[name]
+        return value if quoted is None else quote(value, safe=quoted)
+
+    def hide(self, text: str) -> str:
+        """Return `text` with the name of each secret where it stood in clear."""
+        for name, value in sorted(self._known().items(), key=lambda item: -len(item[1])):
+            for written in {value, quote(value, safe=""), quote(value)}:
+                if len(value) >= SHORTEST_HIDDEN:
+                    text = text.replace(written, f"{{{name}}}")
+        return text
 
 
 def moment_ms(text: str) -> int:
@@ -124,6 +182,52 @@ def _surplus(parts: SplitResult, text: str) -> str:
     return "a path: paths are the venue's own" if parts.path not in ("", "/") else ""
 
 
+def _base(value: object) -> str:
+    """Read the base address of a service."""
+    found = _addresses("http", "https")(value)
+    if len(found) != 1:
+        raise ValueError("one address, https://HOST[:PORT]")
+    return found[0]
+
+
+def _link(value: object) -> str:
+    """Read the address of this desk, which may have a path; empty: none."""
+    text = value.strip().rstrip("/") if isinstance(value, str) else None
+    plain = "empty, or http://HOST[:PORT][/PATH] with https as well"
+    if text is None:
+        raise ValueError(plain)
+    if text:
+        parts = urlsplit(text)
+        _address(f"{parts.scheme}://{parts.netloc}", ("http", "https"), plain)
+        if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError(f"{plain}, without a query")
+    return text
+
+
+def _names(value: object) -> tuple[str, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError('names, addresses or networks separated by commas, such as "sink.lan,192.168.1.0/24"')
+    names = tuple(dict.fromkeys(text.strip().lower() for text in texts if text.strip()))
+    for name in names:
+        if not _ALLOWED.fullmatch(name):
+            raise ValueError("names, addresses or networks, without scheme, port or path")
+        if "/" in name or _NUMERIC.fullmatch(name) or ":" in name:
+            _network(name)
+    return names
+
+
+_ALLOWED = re.compile(r"[0-9a-z_.-]+(?:/[0-9]{1,3})?|[0-9a-f:.]+(?:/[0-9]{1,3})?")
+_NUMERIC = re.compile(r"[0-9.]+(?:/[0-9]+)?")
+
+
+def _network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"names, addresses or networks such as 192.168.1.0/24, which {text} is not") from error
+
+
 def _whole(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         expected = f"a whole number from {low:,} to {high:,}"
@@ -187,6 +291,10 @@ def _rests() -> Any:
     return _key((), _addresses("http", "https"), meaning, record=list)
 
 
+def _service(base: str) -> Any:
+    return _key(base, _base, "where alerts for this service are sent: `https://HOST[:PORT]`")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All there is to set; the meaning of each key stands beside it and in README."""
@@ -229,8 +337,24 @@ class Settings:
         math.inf, _days, 'days that 1-second bars are kept, or "forever"', record=_days_record
     )
     disk_warn: float = _key(0.8, _share, "warn when the disk is fuller than this share")
+    notify_allow: tuple[str, ...] = _key(
+        (),
+        _names,
+        "private places that alerts may be sent to: names, addresses or networks, separated by commas",
+        record=list,
+    )
+    discord_api: str = _service("https://discord.com")
+    slack_api: str = _service("https://hooks.slack.com")
+    telegram_api: str = _service("https://api.telegram.org")
+    ntfy_api: str = _service("https://ntfy.sh")
+    url: str = _key(
+        "", _link, "where people reach this desk, for the links in alerts; empty: this machine's own address"
+    )
     log_file: str = _key("pairscope.log", _text, "the log; it is rotated at 5 MB, three old ones are kept")
     log_level: str = _key("INFO", _level, f"what the log tells: {', '.join(LEVELS)}")
+
+    secrets: Secrets = field(default=Secrets(), compare=False)
+    """No setting: not in the table, not in the record."""
 
     def __post_init__(self) -> None:
         if self.keep_seconds_days < self.keep_ticks_days:
@@ -262,7 +386,7 @@ class Settings:
         return {key: each.metadata["record"](getattr(self, key)) for key, each in KEYS.items()}
 
 
-KEYS = {each.name: each for each in fields(Settings)}
+KEYS = {each.name: each for each in fields(Settings) if each.metadata}
 _UPPER_KEYS = [key.upper() for key in KEYS]
 ENVIRONMENT = {PREFIX + key.upper(): key for key in KEYS}
 """Names in capitals only: Windows gives them so, and elsewhere pairscope_store is not ours."""
@@ -279,27 +403,28 @@ def load(flags: Mapping[str, object] | None = None, *, folder: Path = Path(), de
     Raises:
         SettingsError: for an unknown key, a wrong value or an unreadable file.
     """
-    return read_settings(_config(folder / CONFIG_FILE), os.environ, flags or {}, demo=demo)
+    config, secrets = _config(folder / CONFIG_FILE), _config(folder / SECRETS_FILE, hidden=True)
+    return read_settings(config, os.environ, flags or {}, demo=demo, secrets=secrets)
 
 
 def read_settings(
-    config: Mapping[str, object], environ: Mapping[str, str], flags: Mapping[str, object], *, demo: bool = False
+    config: Mapping[str, object],
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    demo: bool = False,
+    secrets: Mapping[str, object] = MappingProxyType({}),
 ) -> Settings:
-    """Put the settings together from their sources, the later ones first in rank."""
+    """Put the settings together from their sources, the later ones first in rank; `secrets` is what their file says."""
     values: dict[str, object] = {}
     for key, value in config.items():
         values[key] = _value(key, value, where=f"in {CONFIG_FILE}", name=key)
-    for name, text in environ.items():
-        if name in ENVIRONMENT:
-            key = ENVIRONMENT[name]
-            values[key] = _value(key, text, where="in the environment", name=name)
-        elif name.startswith(PREFIX) and (near := did_you_mean(name.removeprefix(PREFIX), _UPPER_KEYS)):
-            raise SettingsError(f"unknown setting {name!r} in the environment{near.replace('mean ', f'mean {PREFIX}')}")
+    values |= _environment(environ)
     values |= DEMO if demo else {}
     for key, value in flags.items():
         if value is not None:
             values[key] = _value(key, value, where="on the command line", name=f"--{key.replace('_', '-')}")
-    settings = Settings(**values)  # type: ignore[arg-type]  # each value was read by its own key
+    settings = Settings(**values, secrets=_secrets(secrets, environ))  # type: ignore[arg-type]  # each key read its own
     for instrument in settings.instruments:
         if instrument.venue not in VENUES:
             raise SettingsError(f"symbols: {UnknownName('venue', instrument.venue, VENUES)}")
@@ -308,7 +433,47 @@ def read_settings(
     return settings
 
 
-def _config(path: Path) -> dict[str, object]:
+def _environment(environ: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, text in environ.items():
+        if name in ENVIRONMENT:
+            key = ENVIRONMENT[name]
+            values[key] = _value(key, text, where="in the environment", name=name)
+        elif name.startswith(SECRET_PREFIX):
+            continue
+        elif name.startswith(PREFIX) and (near := did_you_mean(name.removeprefix(PREFIX), _UPPER_KEYS)):
+            raise SettingsError(f"unknown setting {name!r} in the environment{near.replace('mean ', f'mean {PREFIX}')}")
+    return values
+
+
+def _secrets(file: Mapping[str, object], environ: Mapping[str, str]) -> Secrets:
+    """Put the secrets together; what the environment says wins."""
+    table = file.get("secrets", {})
+    inner = table if isinstance(table, Mapping) else {"secrets": table}
+    given = [(name, value, f"in {SECRETS_FILE}") for name, value in {**file, **inner}.items() if value is not table]
+    spoken = [(name, text) for name, text in environ.items() if name.startswith(SECRET_PREFIX)]
+    given += [(name.removeprefix(SECRET_PREFIX), text, "in the environment") for name, text in spoken]
+    found: dict[str, str] = {}
+    for name, value, where in given:
+        if not _SECRET_NAME.fullmatch(name.upper()):
+            raise SettingsError(f"a secret {where} must have a name of letters, digits and _ that begins with a letter")
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise SettingsError(f"the secret {name.upper()} {where} must be text of one line that is not empty")
+        found[name.upper()] = value
+    return Secrets.of(found)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a process that is to know none of our secrets, and no proxies."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.upper().startswith(PREFIX) and not name.lower().endswith("_proxy")
+    }
+
+
+def _config(path: Path, *, hidden: bool = False) -> dict[str, object]:
+    """Read a file of TOML; with `hidden` no error tells what stands in it."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors begin a file with a mark
     except FileNotFoundError:
@@ -316,6 +481,9 @@ def _config(path: Path) -> dict[str, object]:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if hidden:
+            place = _TOML_PLACE.search(str(error))
+            raise SettingsError(f"{path} is not valid TOML {place[0] if place else ''}".rstrip()) from None
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
 
 

@@ -22,7 +22,9 @@ from pairscope.feeds.simulated import Simulated
 from pairscope.jobs import Progress
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import Settings
+from pairscope.stores.alerts import commit_round
 from store import SqliteReader, SqliteStore
+from tests.alerts.decisions import fired
 from tests.numbers.test_pair import prices
 
 HERE = "http://127.0.0.1:8501"
@@ -349,3 +351,49 @@ def test_a_leg_that_is_not_stored_is_refused(desk: Desk) -> None:
     reply = desk.get("/api/analytics/pair?symbol_a=ETHUSD&symbol_b=BTCUSDT")
     assert reply.status_code == 400
     assert "did you mean" in strict(reply.text)["error"]
+
+
+# ----------------------------------------------------------------------------------------------------- alerts
+
+
+@pytest.fixture
+def decided(desk: Desk) -> list[int]:
+    """Two alerts, and one decision to keep still, in the store of the desk."""
+    many = [fired(), fired(rule_id=2, target="simulated:BTCUSDT"), fired(outcome="suppressed", reason="expired")]
+    return [key for key in commit_round(desk.store, many, ()).result() if key is not None]
+
+
+def test_alerts_are_told_the_newest_first(desk: Desk, decided: list[int]) -> None:
+    rows = strict(desk.get("/api/alerts").text)
+    assert [row["id"] for row in rows] == decided[1::-1]
+    assert (rows[1]["state"], rows[1]["pair"], rows[1]["value"]) == ("active", "ETHUSDT / BTCUSDT", 2.3)
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [("all=true", [2, 1, 0]), ("rule=2", [1]), ("limit=1", [1]), ("end=2001-01-01", []), ("pair=BTCUSDT", [1]),
+     ("start=2001-01-01T00:00:00Z", [1, 0]), ("text=simulated:BTCUSDT", [1, 0])],
+)  # fmt: skip
+def test_alerts_are_chosen_by_what_is_asked(desk: Desk, decided: list[int], query: str, wanted: list[int]) -> None:
+    rows = strict(desk.get(f"/api/alerts?{query}").text)
+    assert [row["id"] for row in rows] == [decided[place] for place in wanted]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("ruel=1", "did you mean rule?"), ("limit=0", "limit is '0'"), ("start=soon", "expected a time"),
+     ("all=perhaps", "true or false"), ("pair=BTCUSD", "did you mean BTCUSDT?")],
+)  # fmt: skip
+def test_a_wrong_question_about_alerts_is_told(desk: Desk, query: str, words: str) -> None:
+    reply = desk.get(f"/api/alerts?{query}")
+    assert reply.status_code == 400
+    assert words in strict(reply.text)["error"]
+
+
+def test_a_rule_that_is_handed_over_is_kept_and_told(desk: Desk) -> None:
+    rule = {"when": "price > 3", "y": "BTCUSDT"}
+    status, outcome = desk.post({"command": "alerts add", "arguments": rule})
+    assert (status, outcome["exit"], set(outcome)) == (200, 0, {"exit", "text", "values"})
+    [told] = strict(desk.get("/api/alerts/rules").text)
+    assert (told["id"], told["on"], told["values"]["y"]) == (outcome["values"]["id"], True, "simulated:BTCUSDT")
+    assert told["sentence"] == outcome["values"]["sentence"]

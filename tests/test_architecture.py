@@ -19,7 +19,7 @@ ROWS = (
     {"optimize", "screener"},
     {
         *("backtest", "jobs", "alerts", "feeds", "stores", "files", "charts", "live_chart", "settings", "testing"),
-        *("commands", "handover", "logs", "methodology", "pairs", "warming", "exports"),
+        *("commands", "outcome", "handover", "logs", "methodology", "pairs", "warming", "exports"),
         *("addresses", "advice", "keeping"),
     },
     {"uploads"},
@@ -43,8 +43,8 @@ HOMES = {
     "uvicorn": ("app.py", "pairscope/cli/"),
     "pyarrow": ("pairscope/files.py", "pairscope/uploads/"),
     **dict.fromkeys(
-        ("http.client", "urllib.request", "httpx", "requests", "aiohttp", "apprise"),
-        ("pairscope/feeds/rest.py", "pairscope/alerts/notify.py", "pairscope/handover.py"),
+        ("http.client", "urllib.request", "httpx", "httpcore", "requests", "aiohttp", "apprise"),
+        ("pairscope/feeds/rest.py", "pairscope/alerts/", "pairscope/handover.py"),
     ),
 }
 OPENING = re.compile(r"(^|\.)(open|read_bytes|write_bytes|read_text|write_text)$|^shutil\.copy")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import analytics, feeds, store
+from benchmarks import alerts, analytics, feeds, store
 from benchmarks.fine_lag import late_ms
 from benchmarks.soak import slope_mb_per_hour
 from tests.exchange.ledger import Ledger
@@ -19,6 +19,11 @@ def test_the_store_is_as_fast_as_claimed(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.nightly
 def test_the_numbers_are_as_fast_as_claimed(capsys: pytest.CaptureFixture[str]) -> None:
     assert analytics.main(["--quick"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.nightly
+def test_rules_are_judged_as_fast_as_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert alerts.main([]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.nightly

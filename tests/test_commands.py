@@ -113,7 +113,9 @@ def test_only_writing_commands_can_be_handed_over(store: SqliteStore, name: str)
     changing, asking = {"import", "prune", "delete", "repair"}, {"status"}
     symbols = {"symbols list", "symbols add", "symbols remove"}
     recording = {"recording pause", "recording stop", "recording go on"}
-    assert set(HANDED_OVER) == changing | asking | symbols | recording | {"preset save", "preset delete"}
+    presets = {"preset save", "preset delete"}
+    alerts = {f"alerts {deed}" for deed in ("add", "change", "remove", "test", "acknowledge", "state")}
+    assert set(HANDED_OVER) == changing | asking | symbols | recording | presets | alerts
 
 
 # ------------------------------------------------------------------------------------------- what records

@@ -21,7 +21,7 @@ def settings_table() -> str:
     """Return a row for each key; those that mean the same stand in one, so that the table stays short."""
     names: dict[tuple[str, str], list[str]] = {}
     for name, key in KEYS.items():
-        default = key.default if isinstance(key.default, str) else _shown(key.default)
+        default = _shown(key.default)
         names.setdefault((default, key.metadata["meaning"]), []).append(f"`{name}`")
     rows = [f"| {' '.join(alike)} | `{default}` | {meaning} |" for (default, meaning), alike in names.items()]
     return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"
@@ -30,7 +30,7 @@ def settings_table() -> str:
 def _shown(value: object) -> str:
     if value == float("inf"):
         return "forever"
-    return "none" if value == () else str(value)
+    return "none" if value in ((), "") else str(value)
 
 
 def test_the_settings_table_is_that_of_the_program() -> None:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import FrozenInstanceError, replace
+import traceback
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from pairscope.settings import (
     ENVIRONMENT,
     KEYS,
     NETWORK_VENUES,
+    Secrets,
     Settings,
     SettingsError,
+    child_environment,
     load,
     moment_ms,
     read_settings,
@@ -45,6 +48,12 @@ SPOKEN: list[tuple[str, str, Any, Any]] = [
     ("keep_ticks_days", "7", 7, 7.0),
     ("keep_seconds_days", "30.5", 30.5, 30.5),
     ("disk_warn", "0.9", 0.9, 0.9),
+    ("notify_allow", "Sink.lan, 10.0.0.0/8,::1", ["sink.lan", "10.0.0.0/8", "::1"], ("sink.lan", "10.0.0.0/8", "::1")),
+    ("discord_api", "http://127.0.0.1:9/", "http://127.0.0.1:9", "http://127.0.0.1:9"),
+    ("slack_api", "https://a.example", "https://a.example", "https://a.example"),
+    ("telegram_api", "https://a.example", "https://a.example/", "https://a.example"),
+    ("ntfy_api", "https://a.example:8443", "https://a.example:8443", "https://a.example:8443"),
+    ("url", "https://a.example/desk/", "https://a.example/desk", "https://a.example/desk"),
     ("log_file", "desk.log", "desk.log", "desk.log"),
     ("log_level", "debug", "DEBUG", "DEBUG"),
 ]
@@ -59,6 +68,8 @@ OTHERS = {
     "log_level": "ERROR",
     "breaks": "2027-01-01",
     "disk_warn": "0.5",
+    "notify_allow": "localhost",
+    **dict.fromkeys(("discord_api", "slack_api", "telegram_api", "ntfy_api", "url"), "http://127.0.0.1:3000"),
     **{f"{venue.replace('-', '_')}_ws": "ws://127.0.0.1:3000" for venue in NETWORK_VENUES},
     **{f"{venue.replace('-', '_')}_rest": "http://127.0.0.1:3000" for venue in NETWORK_VENUES},
 }
@@ -188,6 +199,17 @@ WRONG: list[tuple[str, Any, str]] = [
     ("breaks", 1_795_249_800_000, "times separated by commas"),
     ("breaks", [1_795_249_800_000], "times separated by commas"),
     ("log_file", None, "text that is not empty"),
+    ("notify_allow", 5, "names, addresses or networks separated by commas"),
+    ("notify_allow", "http://a.example", "names, addresses or networks, without scheme, port or path"),
+    ("notify_allow", "127.0.0.1:9000", "names, addresses or networks"),
+    ("notify_allow", "10.0.0.0/33", "names, addresses or networks"),
+    ("notify_allow", "300.0.0.1", "names, addresses or networks"),
+    ("discord_api", "", "one address, https://HOST[:PORT]"),
+    ("slack_api", "https://a.example,https://b.example", "one address, https://HOST[:PORT]"),
+    ("telegram_api", "ftp://a.example", "http://HOST[:PORT] or https://HOST[:PORT]"),
+    ("url", 5, "empty, or http://HOST[:PORT][/PATH]"),
+    ("url", "desk.example", "empty, or http://HOST[:PORT][/PATH]"),
+    ("url", "https://desk.example/?a=b", "empty, or http://HOST[:PORT][/PATH]"),
     ("refill_trades", 999, "a whole number from 1,000 to 1,000,000,000"),
     ("kraken_ws", 5, "ws://HOST[:PORT] or wss://HOST[:PORT], several separated by commas"),
     ("kraken_ws", "https://a.example", "ws://HOST[:PORT] or wss://HOST[:PORT]"),
@@ -312,3 +334,76 @@ def test_the_record_is_json_that_reads_back_the_same(settings: Settings) -> None
 def test_each_key_says_what_it_means_and_has_a_name_in_the_environment() -> None:
     assert all(each.metadata["meaning"] for each in KEYS.values())
     assert {f"PAIRSCOPE_{key.upper()}": key for key in KEYS} == ENVIRONMENT
+
+
+# ------------------------------------------------------------------------------------------------- secrets
+
+CANARY = "canary-4711-of-nobody"
+
+
+def test_a_secret_comes_from_the_environment_or_from_its_file_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets.toml").write_text(f'hook = "of the file"\nBot = "{CANARY}"\n[secrets]\nmail = "m"\n', "utf-8")
+    monkeypatch.setenv("PAIRSCOPE_SECRET_HOOK", "of the environment")
+    secrets = load(folder=tmp_path).secrets
+    assert secrets.names == ("BOT", "HOOK", "MAIL")
+    assert secrets.fill("a {HOOK} b {bot} {mail}") == f"a of the environment b {CANARY} m"
+
+
+def test_a_secret_is_put_in_as_an_address_writes_it() -> None:
+    secrets = Secrets.of({"A": "x/y z"})
+    assert secrets.fill("/{A}", quoted="") == "/x%2Fy%20z"
+    assert secrets.fill("/{A}", quoted="/") == "/x/y%20z"
+    with pytest.raises(WrongUse, match=r"unknown secret 'AB'.*known: A"):
+        secrets.fill("{AB}")
+
+
+def test_whoever_prints_the_settings_sees_no_secret() -> None:
+    settings = read_settings({}, {"PAIRSCOPE_SECRET_BOT": CANARY}, {})
+    shown = f"{settings} {settings!r} {settings.secrets} {settings.secrets!r} {settings.to_record()} {asdict(settings)}"
+    assert "BOT" in shown
+    assert CANARY not in shown
+    assert "secrets" not in settings.to_record()
+    assert read_settings(settings.to_record(), {}, {}) == settings
+
+
+def test_a_text_is_rid_of_secrets_however_they_are_written() -> None:
+    secrets = Secrets.of({"A": CANARY, "B": f"{CANARY}/2 x", "C": "no"})
+    said = secrets.hide(f"1 {CANARY} 2 {CANARY}/2 x 3 {CANARY}%2F2%20x no")
+    assert said == "1 {A} 2 {B} 3 {B} no"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"hook = {CANARY}",
+        f'hook = "{CANARY}',
+        f'{CANARY} {CANARY} = "x"',
+        f'hook = ["{CANARY}"]',
+        f'"{CANARY} !" = "x"',
+        f'hook = "{CANARY}\\n"',
+        f'hook = "x"\nhook = "{CANARY}"',
+    ],
+)
+def test_no_error_about_the_file_tells_what_stands_in_it(content: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets.toml").write_text(content, "utf-8")
+    with pytest.raises(SettingsError, match=r"secrets\.toml") as caught:
+        load(folder=tmp_path)
+    told = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in told.replace(content, "")
+    assert CANARY not in str(caught.value)
+
+
+def test_a_secret_in_the_environment_that_is_none_is_told_by_its_name() -> None:
+    assert refusal(environ={"PAIRSCOPE_SECRET_A": ""}).startswith("the secret A in the environment must be text")
+    assert refusal(environ={"PAIRSCOPE_SECRET_1": "x"}).startswith("a secret in the environment must have a name")
+
+
+def test_a_child_is_told_no_secret_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRSCOPE_SECRET_BOT", CANARY)
+    monkeypatch.setenv("HTTPS_PROXY", "http://10.0.0.1")
+    monkeypatch.setenv("KEPT", "1")
+    told = child_environment()
+    assert told["KEPT"] == "1"
+    assert not [name for name in told if "PAIRSCOPE" in name or "PROXY" in name]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from market import PairscopeError, WrongUse
 from pairscope import __version__
+from pairscope.cli.alerting import alerts, alerts_options
 from pairscope.cli.analyzing import analyze, analyze_options
 from pairscope.cli.changing import (
     delete,
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(outcome: Outcome, *, as_json: bool) -> int:
     """Print what a command gave, and return its exit code."""
     try:
-        if as_json and outcome.values:
-            print(json.dumps(plain(outcome.values)), flush=True)
+        if as_json and (outcome.values or outcome.rows is not None):
+            print(json.dumps(plain(outcome.values if outcome.rows is None else outcome.rows)), flush=True)
         elif not outcome.exit:
             print(outcome.text, flush=True)
     except BrokenPipeError:  # as in `... | head -1`; the interpreter would try once more at its end, and complain
@@ -87,6 +88,7 @@ COMMANDS = {
     "import": (import_files, import_options),
     "analyze": (analyze, analyze_options),
     "export": (export, export_options),
+    "alerts": (alerts, alerts_options),
     "replay": (replay, replay_options),
     "backup": (backup, backup_options),
     "prune": (prune, prune_options),

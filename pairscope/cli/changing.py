@@ -128,7 +128,7 @@ def change(
         raise WrongUse(f"there is no store at {settings.store}")
     store = open_store(settings)
     try:
-        return perform(Desk(store), name, arguments, now=now_ms())
+        return perform(Desk(store, settings=settings), name, arguments, now=now_ms())
     finally:
         store.close()
 

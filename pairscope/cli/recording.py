@@ -120,8 +120,10 @@ def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None =
                 if tell and time.monotonic() - said > TELL_SECONDS:
                     said = time.monotonic()
                     say(_progress(ingestor.health()))
-            unreached = _unreached(ingestor.health())
+            unreached, whole = _unreached(ingestor.health()), ingestor.ended.is_set()
             ingestor.stop()
+            if whole and runtime.alerts:
+                runtime.alerts.finish()
         finally:
             runtime.close()
     with reading(store_path(settings.store)) as reader:

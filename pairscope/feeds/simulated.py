@@ -313,6 +313,7 @@ class Simulated(Offline):
     label: Label = "SIMULATED"
     venue = VENUE
     contiguous = True
+    answers_at_once = True
 
     def __init__(
         self,

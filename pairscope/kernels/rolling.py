@@ -23,6 +23,19 @@ FITTED, PROPORTIONAL, GIVEN = 0, 1, 2
 
 
 @kernel
+def log_returns(prices: Floats) -> Floats:
+    """Return the log return of each row, in one walk; NaN in the first, and next to a price that is not positive."""
+    result = np.full(len(prices), np.nan)
+    for t in range(1, len(prices)):
+        before, now = prices[t - 1], prices[t]
+        if 0.0 < before < np.inf and 0.0 < now < np.inf:
+            step = (now - before) / before
+            if -1.0 < step < np.inf:
+                result[t] = np.log1p(step)
+    return result
+
+
+@kernel
 def moments(series: Floats, window: int) -> Floats:
     """Return rows of mean, standard deviation (ddof 1) and z-score of each window by its end.
 

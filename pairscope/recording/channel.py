@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from market import Gap, Hole, Instrument, Reject, Tick
-from pairscope.recording.feed import Batch, Feed, VenueError
+from pairscope.recording.feed import Batch, Feed, Offline, VenueError
 from pairscope.recording.health import LIVE_SECONDS, FeedState, Resting, SymbolHealth, SymbolState, VenueHealth
 from pairscope.recording.history import History
 from pairscope.recording.intake import CLOCKS_MAY_DIFFER_MS, Intake, pauses
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
 UNDER_WAY_SECONDS = 1.5
-"""A trade that the venue's record has may take so long to come through the stream."""
+"""A trade that the venue's record has may take so long to come through the stream, and to get into the record."""
 
 SPEAKS_SECONDS = 0.5
 """A lively symbol has traded so long after a connection was opened."""
@@ -57,6 +57,7 @@ class Channel:
         self.feed = feed
         self._store = store
         self._intake = intake
+        self._at_hand = isinstance(feed, Offline) and feed.answers_at_once
         self._clock = clock
         self._monotonic = monotonic
         self.lines: dict[Instrument, Line] = {}
@@ -408,9 +409,10 @@ class Channel:
         """Ask what was missed; return whether that is known now."""
         try:
             async with self._questions:
+                asked_ms = self.now_ms()
                 newest = await self._newest(line, urgent=False)
-            if newest is not None:
-                await self._reach(line, newest)
+            if newest is not None and not await self._reach(line, newest):
+                line.confirmed_ms = asked_ms - round(UNDER_WAY_SECONDS * 1000)
         except (VenueError, StoreBusy) as error:
             log.info("what %s missed is not known yet: %s", line.instrument, error)
             return False
@@ -474,7 +476,16 @@ class Channel:
             except Exception:
                 log.exception("looking after %s broke; it goes on", self.feed.venue)
 
+    async def _confirm(self) -> None:
+        """Note of which symbols nothing is missing, where the source answers at once: nobody need wait for silence."""
+        for line in list(self.lines.values()):
+            asked_ms, newest = self.now_ms(), await self.feed.newest(line.instrument, urgent=False)
+            if newest and line.mark and newest[0] <= line.mark.last_id:
+                line.confirmed_ms = asked_ms
+
     def _look(self) -> None:
+        if self._at_hand and not self._rest:
+            self._spawn(self._confirm())
         if self._rest or not self.feed.contiguous or self.feed.status().state != "connected":
             return
         now = self._monotonic()
@@ -499,6 +510,7 @@ class Channel:
 
     async def _question(self, line: Line, silence: Silence, limit: float) -> None:
         """Ask the venue whether a silent stream has missed anything; if so, connect anew."""
+        asked_ms = self.now_ms()
         try:
             newest = await self._newest(line)
         except VenueError as error:
@@ -511,6 +523,8 @@ class Channel:
             missed = await self._reach(line, newest)
         except StoreBusy:
             return  # it is asked again
+        if not missed:
+            line.confirmed_ms = asked_ms - round(UNDER_WAY_SECONDS * 1000)
         if line.silence is not silence:
             return  # it has spoken, or the connection is new
         silence.quiet = not missed
@@ -549,7 +563,7 @@ class Channel:
         known = [judge(line) for line in list(self.lines.values())]
         recorded = {each.instrument for each in known}
         refused = venue.status.refused
-        return known + [_refused(each, why) for each, why in refused.items() if each not in recorded]
+        return known + [SymbolHealth.refused(each, why) for each, why in refused.items() if each not in recorded]
 
     def _line_health(self, line: Line, *, venue: VenueHealth, now: float) -> SymbolHealth:
         repairing, age = self.repairs.running(line.instrument), line.pulse.age(now)
@@ -566,6 +580,7 @@ class Channel:
             received=line.received,
             repairing=repairing,
             message=messages.get(state, ""),
+            confirmed_ms=line.confirmed_ms,
         )
 
 
@@ -582,7 +597,3 @@ def _state(line: Line, venue: VenueHealth, now: float, repairing: int) -> Symbol
     if age <= LIVE_SECONDS:
         return "repairing" if repairing else "live"
     return "stale" if line.pulse.is_unusual(now) and not line.silence.quiet else "quiet"
-
-
-def _refused(instrument: Instrument, why: str) -> SymbolHealth:
-    return SymbolHealth(instrument, "refused", None, None, None, None, 0.0, 0, 0, why)

@@ -153,6 +153,8 @@ class Offline:
     """What a source has that is no exchange: no candles, no clock, no connection that could break."""
 
     candle_lengths: tuple[Timeframe, ...] = ()
+    answers_at_once = False
+    """Whether `newest` knows the present and costs nothing, so that it may be asked all the time."""
 
     async def candles(self, instrument: Instrument, length: Timeframe, start_ms: int, end_ms: int) -> Sequence[Bar]:
         """Return none."""

@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from market import Instrument, Label
 from pairscope.recording.feed import FeedStatus
@@ -46,6 +46,14 @@ class SymbolHealth:
     """Gaps that are being filled now."""
     message: str = ""
     """Why it is refused or disconnected."""
+    confirmed_ms: int | None = None
+    """The venue's time up to which it has confirmed that nothing is missing after the newest trade; None: it has not
+    been asked."""
+
+    @classmethod
+    def refused(cls, instrument: Instrument, why: str) -> Self:
+        """Tell of a symbol that its venue does not trade."""
+        return cls(instrument, "refused", None, None, None, None, 0.0, 0, 0, why)
 
 
 @dataclass(frozen=True, slots=True)

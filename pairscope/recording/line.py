@@ -66,6 +66,8 @@ class Line:
         self.received = 0
         self.pulse = Pulse(begun)
         self.silence = Silence(begun)
+        self.confirmed_ms: int | None = None
+        """The venue's time at which it was asked last and had no trade that was not streamed or known to be missing."""
         self.has_history = False
         """Whether candles of before were asked for."""
         self._from_the_archive = False

@@ -331,7 +331,7 @@ def test_backup_is_a_whole_store(stored: Path, call: Call) -> None:
 # ------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES: list[tuple[str, str]] = [
-    ("chek", "argument COMMAND: unknown choice 'chek' (did you mean check?); known: analyze, backup, "),
+    ("chek", "argument COMMAND: unknown choice 'chek' (did you mean check?); known: alerts, analyze, backup, "),
     ("", "the following arguments are required: COMMAND"),
     (
         "ingest --venue binanc-spot",
@@ -357,7 +357,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("export ticks --symbol ETHUSDT", "the following arguments are required: --out"),
     (
         "export tiks --symbol ETHUSDT --out t",
-        "argument what: unknown choice 'tiks' (did you mean ticks?); known: analytics, bars, ",
+        "argument what: unknown choice 'tiks' (did you mean ticks?); known: alerts, analytics, bars, ",
     ),
     (
         "export ticks --symbol ETHUSDT --out t --format cvs",
@@ -419,6 +419,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_store_that_is_no_address_or_not_there_is_wrong_use(command: str, call: Call) -> None:
     needs = {
+        "alerts": ["list"],
         "export": ["ticks", "--symbol", "A", "--out", "t"],
         "backup": ["--out", "t"],
         "prune": ["--ticks-days", "5"],

@@ -28,7 +28,7 @@ SMALL = {
 }
 """The demo with a busy symbol and a quiet one, whose past is stored in a moment."""
 
-WORKERS = ["housekeeping", "ingest", "store-writer"]
+WORKERS = ["alert-engine", "alerts", "housekeeping", "ingest", "store-writer"]
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from pairscope.advice import CONFLICT
 from pairscope.feeds.websocket import Timing
-from pairscope.runtime import CONFLICT
 from tests.chaos import running_proxy
 from tests.exchange.faults import MUTATIONS, Fault, RestFault
 from tests.exchange.meters import share_of_weight

@@ -134,6 +134,39 @@ def test_a_silence_that_the_venue_confirms_is_quiet_and_no_alarm(store: SqliteSt
     assert feed.reopened == []
 
 
+def test_what_the_venue_confirms_is_told_with_the_time_at_which_it_was_asked(store: SqliteStore) -> None:
+    feed, hand = LiveScript(trades(1, 100)), Hand()
+    feed.at_the_venue = lambda: T0 + 60_000
+    with recording(feed, store=store, hand=hand) as ingestor:
+        feed.send(*trades(1, 100))
+        wait(lambda: ingestor.health().received == 100)
+        assert ingestor.health().symbols[0].confirmed_ms is None
+        hand.now += 31
+        wait(lambda: ingestor.health().symbols[0].confirmed_ms is not None)
+        confirmed = ingestor.health().symbols[0].confirmed_ms
+        assert confirmed is not None
+        assert T0 + 50_000 < confirmed < T0 + 60_000
+
+
+def test_what_the_venue_has_and_was_not_streamed_is_no_confirmation(store: SqliteStore) -> None:
+    feed, hand = LiveScript(trades(1, 101)), Hand()
+    feed.holds_back = True
+    with recording(feed, store=store, hand=hand) as ingestor:
+        feed.send(*trades(1, 100))
+        wait(lambda: ingestor.health().received == 100)
+        hand.now += 31
+        wait(lambda: store.gaps(state="open"))
+        assert ingestor.health().symbols[0].confirmed_ms is None
+
+
+def test_a_source_that_answers_at_once_confirms_without_any_silence(store: SqliteStore) -> None:
+    feed = LiveScript(trades(1, 100))
+    feed.answers_at_once = True
+    with recording(feed, store=store, hand=Hand()) as ingestor:
+        feed.send(*trades(1, 100))
+        wait(lambda: ingestor.health().symbols[0].confirmed_ms is not None)
+
+
 def test_a_silence_about_which_the_venue_says_nothing_is_stale_and_ends_the_connection(store: SqliteStore) -> None:
     feed, hand = LiveScript(trades(1, 100)), Hand()
     with recording(feed, store=store, hand=hand) as ingestor:

@@ -1,0 +1,282 @@
+"""The closed bars of each leg in memory, so that a bar that closes costs one short read, however many rules see it.
+
+The store says, after each commit, from which time on an instrument changed; only that is read again, and only when the
+newest bar may be over, or an older one was touched.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from market import Bars, Gap, Instrument, Integers, Timeframe, iso, join_bars
+from pairscope.alerts.rules import Rule
+from pairscope.recording.health import SymbolHealth
+from pairscope.sqlite.cache import FOREVER
+from store import SqliteStore
+
+SPARE_BARS = 4_000
+"""So many more bars than are needed may stand in memory before the oldest are dropped."""
+
+UNASKED_SECONDS = 1.5
+"""A tape that has changed is read again after this, also when the venue's clock says that no bar is over."""
+
+
+class Tape:
+    """The bars of one instrument and timeframe, from `start` to the newest trade.
+
+    `traded_ms` is the start of the bar that holds the newest trade: every bar before it is over. `version` rises with
+    every change of a bar that is over.
+    """
+
+    def __init__(self, store: SqliteStore, instrument: Instrument, timeframe: Timeframe) -> None:
+        self.instrument, self.timeframe = instrument, timeframe
+        self.bars: Bars | None = None
+        self.start = FOREVER
+        self.version = 0
+        self.traded_ms: int | None = None
+        self.gapped = False
+        """Whether any bar is marked by a gap."""
+        self._store = store
+        self._earliest = FOREVER
+        self._changed = FOREVER
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._piece: tuple[tuple[int, int, int], Bars] | None = None
+        self._times: tuple[tuple[int, int, int], Integers] | None = None
+
+    def changed(self, time_ms: int) -> None:
+        """Note that bars from this time on may have changed; from any thread."""
+        with self._lock:
+            self._changed = min(self._changed, time_ms)
+
+    @property
+    def changed_ms(self) -> int:
+        """From when on bars may have changed since they were read; far in the future when none has."""
+        return self._changed
+
+    def is_due(self, now_ms: int, monotonic: float) -> bool:
+        """Tell whether it is worth reading again: the newest bar may be over, or an older one was touched."""
+        if self.bars is None or self.traded_ms is None:
+            return self.bars is None or self._changed < FOREVER
+        if self._changed >= FOREVER:
+            return False
+        over = now_ms >= self.traded_ms + self.timeframe.ms
+        return over or self._changed < self.traded_ms or monotonic - self._read_at > UNASKED_SECONDS
+
+    def read(self, keep: int, monotonic: float) -> None:
+        """Read what has changed; `keep` bars at least stay in memory."""
+        with self._lock:
+            changed, self._changed = self._changed, FOREVER
+        try:
+            if self.bars is None:
+                self._begin(keep)
+            else:
+                self._go_on(self.bars, max(self.timeframe.floor(min(changed, FOREVER - 1)), self.start), keep)
+        except BaseException:
+            self.changed(changed)
+            raise
+        self._read_at = monotonic
+
+    def reach(self, start: int) -> None:
+        """Bring earlier bars into memory, as far as there are any."""
+        start = max(self.timeframe.floor(start), self._earliest)
+        if self.bars is None or start >= self.start:
+            return
+        head = self._store.bars(self.instrument, self.timeframe, start, self.start)
+        traded_ms = self.traded_ms  # that the newest bar was not over is not written in what stands in memory
+        self._take(join_bars(head, self.bars), start)
+        self.traded_ms = traded_ms
+
+    def between(self, start_ms: int, end_ms: int) -> Bars | None:
+        """Return the bars that start in ``[start_ms, end_ms)``; the same ones for all rules that ask for them."""
+        if self.bars is None:
+            return None
+        key = (start_ms, end_ms, self.version)
+        if self._piece is None or self._piece[0] != key:
+            self._piece = (key, self.bars.between(start_ms, end_ms))
+        return self._piece[1]
+
+    def times(self, start_ms: int, end_ms: int) -> Integers:
+        """Return the starts of the bars that start in ``[start_ms, end_ms)``."""
+        if self.bars is None:
+            return np.empty(0, np.int64)
+        key = (start_ms, end_ms, self.version)
+        if self._times is None or self._times[0] != key:
+            low, high = np.searchsorted(self.bars.time, (start_ms, end_ms))
+            self._times = (key, self.bars.time[low:high])
+        return self._times[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no earlier bars are stored than those in memory."""
+        return self.start <= self._earliest
+
+    def settled_ms(self, health: SymbolHealth | None, *, late_ms: float) -> int | None:
+        """Return until when every bar is over for certain; None without any.
+
+        Args:
+            health: how its recording does; the venue may have confirmed that nothing newer was traded.
+            late_ms: the venue's time at which the oldest work that is not committed yet was handed to the store.
+        """
+        if self.traded_ms is None:
+            return None
+        confirmed = health.confirmed_ms if health is not None else None
+        if confirmed is None or confirmed >= late_ms:
+            return self.traded_ms
+        return max(self.traded_ms, self.timeframe.floor(confirmed))
+
+    def _begin(self, keep: int) -> None:
+        span = self._store.bar_span(self.instrument)
+        if span is None:
+            return
+        self._earliest = self.timeframe.floor(span[0])
+        start = max(self._earliest, self.timeframe.floor(span[1]) - (keep + 2) * self.timeframe.ms)
+        self._take(self._store.bars(self.instrument, self.timeframe, start), start)
+
+    def _go_on(self, bars: Bars, cut: int, keep: int) -> None:
+        tail = self._store.bars(self.instrument, self.timeframe, cut)
+        kept = bars.between(self.start, cut)
+        if len(kept) + len(tail) > 2 * keep + SPARE_BARS:
+            kept = kept[max(0, len(kept) + len(tail) - keep - SPARE_BARS // 2) :]
+            self.start = int(kept.time[0]) if len(kept) else cut
+        self._take(join_bars(kept, tail), self.start)
+
+    def _take(self, bars: Bars, start: int) -> None:
+        columns = bars.columns()
+        newest = int(bars.time[-1]) if len(bars) else None
+        if newest is not None and not bars.forming[-1]:
+            newest += self.timeframe.ms
+        columns["forming"] = np.zeros(len(bars), np.bool_)
+        writeable = all(column.flags.writeable for column in columns.values())  # kernels are compiled for one kind
+        copied = Bars(bars.instrument, bars.timeframe, *columns.values())
+        self.bars, self.start, self.traded_ms = copied if writeable else copied.copy(), start, newest
+        self.gapped = bool(bars.gap.any())
+        self.version += 1
+
+
+class Tapes:
+    """All tapes that rules look at, and who changed."""
+
+    def __init__(self, store: SqliteStore, wake: Callable[[], None]) -> None:
+        self._store, self._wake = store, wake
+        self._tapes: dict[tuple[Instrument, Timeframe], Tape] = {}
+        self._of: dict[Instrument, list[Tape]] = {}
+        self._trades: dict[Instrument, int] = {}
+        self._keep: dict[tuple[Instrument, Timeframe], int] = {}
+
+    def changed(self, instrument: Instrument, time_ms: int) -> None:
+        """Note what a commit touched; called by the thread that writes."""
+        tapes = self._of.get(instrument)
+        for tape in tapes or ():
+            tape.changed(time_ms)
+        if instrument in self._trades:
+            self._trades[instrument] += 1
+        elif not tapes:
+            return
+        self._wake()
+
+    def keep(self, instrument: Instrument, timeframe: Timeframe, bars: int) -> None:
+        """Have a tape hold so many bars at least."""
+        key = (instrument, timeframe)
+        self._keep[key] = max(self._keep.get(key, 0), bars)
+
+    def of(self, instrument: Instrument, timeframe: Timeframe) -> Tape:
+        """Return the tape of a leg."""
+        key = (instrument, timeframe)
+        if key not in self._tapes:
+            self._tapes[key] = tape = Tape(self._store, instrument, timeframe)
+            self._of = {**self._of, instrument: [*self._of.get(instrument, ()), tape]}
+        return self._tapes[key]
+
+    def watch_trades(self, instrument: Instrument) -> None:
+        """Count the commits that touch an instrument."""
+        self._trades.setdefault(instrument, 0)
+
+    def commits(self, instrument: Instrument) -> int:
+        """Return how many commits touched an instrument that is watched."""
+        return self._trades.get(instrument, 0)
+
+    def keep_only(self, legs: Iterable[tuple[Instrument, Timeframe]], trades: Iterable[Instrument]) -> None:
+        """Forget the tapes that no rule looks at any more."""
+        wanted = set(legs)
+        self._tapes = {key: tape for key, tape in self._tapes.items() if key in wanted}
+        of: dict[Instrument, list[Tape]] = {}
+        for (instrument, _), tape in self._tapes.items():
+            of.setdefault(instrument, []).append(tape)
+        self._of = of
+        self._trades = {each: self._trades.get(each, 0) for each in trades}
+
+    def is_gapped(self) -> bool:
+        """Tell whether a gap marks any bar in memory."""
+        return any(tape.gapped for tape in self._tapes.values())
+
+    def read(self, now_at: Mapping[str, int], monotonic: float) -> dict[Tape, Exception]:
+        """Read again what is due; return what could not be read."""
+        failed: dict[Tape, Exception] = {}
+        for key, tape in self._tapes.items():
+            if tape.is_due(now_at[tape.instrument.venue], monotonic):
+                try:
+                    tape.read(self._keep.get(key, 0), monotonic)
+                except Exception as error:  # the outer loop of rules: one leg must not keep the others from being seen
+                    failed[tape] = error
+        return failed
+
+    def is_due(self, now_at: Mapping[str, int], monotonic: float) -> bool:
+        """Tell whether any tape is worth reading again."""
+        return any(tape.is_due(now_at[tape.instrument.venue], monotonic) for tape in self._tapes.values())
+
+    def limits(
+        self, health: Mapping[Instrument, SymbolHealth], now_at: Mapping[str, int], waits_ms: float
+    ) -> dict[Tape, int | None]:
+        """Return until when the bars of each tape are over for certain.
+
+        Args:
+            health: how each symbol's recording does.
+            now_at: the time at each venue.
+            waits_ms: for how long the oldest work waits that is not committed.
+        """
+        return {
+            tape: tape.settled_ms(health.get(leg), late_ms=now_at[leg.venue] - waits_ms)
+            for (leg, _), tape in self._tapes.items()
+        }
+
+
+def context_start(tapes: Sequence[Tape], rule: Rule, since_ms: int, need: int) -> int:
+    """Return from when on bars are wanted so that `need` rows that all legs have stand before a time.
+
+    Args:
+        tapes: one or two; earlier bars are read into them where that is necessary.
+        rule: how they are joined.
+        since_ms: the start of the first row that is wanted.
+        need: so many rows before it, or as many as there are.
+    """
+    step = tapes[0].timeframe.ms
+    plain = not rule.fill and not rule.minimum_volume
+    span = need
+    while True:
+        start = since_ms - span * step
+        for tape in tapes:
+            tape.reach(start)
+        if plain and all(len(tape.times(start, since_ms)) == need for tape in tapes):
+            return start  # not a bar is missing
+        rows = _rows_between(tapes, rule, start, since_ms)
+        if len(rows) >= need:
+            return int(rows[-need]) if need else since_ms
+        if all(tape.start >= start and tape.is_whole for tape in tapes):
+            return start
+        span = 2 * span + 1
+
+
+def _rows_between(tapes: Sequence[Tape], rule: Rule, start: int, end: int) -> Integers:
+    from pairscope.alerts.columns import match  # here, because pages must not wait for the numbers
+
+    legs = [piece for tape in tapes if (piece := tape.between(start, end)) is not None]
+    if len(legs) < len(tapes):
+        return np.empty(0, np.int64)
+    return match(rule, legs[0], legs[1] if len(legs) > 1 else None).time
+
+
+def missing_words(gap: Gap) -> str:
+    """Say what is missing between which times."""
+    return f"trades of {gap.instrument.symbol} are missing from {iso(gap.start_ms)} to {iso(gap.end_ms)}"
