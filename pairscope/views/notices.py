@@ -12,6 +12,9 @@ from pairscope.views.states import steady
 DATA_PAGE_KEY = "data page"
 """In the session, the page that takes files."""
 
+PAIR_PAGE_KEY, MARKET_PAGE_KEY, ALERTS_PAGE_KEY = "pair page", "market page", "alerts page"
+"""In the session, the pages that others lead to."""
+
 _ADDRESS = re.compile(r"(https?:(?=//)|www(?=\.)|(?=@))", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=])")
 

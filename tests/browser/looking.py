@@ -16,7 +16,7 @@ FIRST_START_MS = 150_000
 FAR_ZONE = "America/New_York"
 """Where all tests' browsers are: a page that takes their clock for UTC, or for the one chosen, is found out."""
 
-PATHS = ("", "market", "explore", "data", "health")
+PATHS = ("", "market", "explore", "alerts", "data", "health")
 """Where the pages are; the first is the one that opens."""
 
 MAIN = "[data-testid=stMain]"

@@ -1,0 +1,157 @@
+"""What the Alerts page says of rules and decisions, in words and figures."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pairscope.alerts.metrics import METRICS
+from pairscope.alerts.records import state_of
+from pairscope.alerts.rules import describe_pair
+from pairscope.alerts.wording import readable
+from pairscope.stores.alerts import Decision, Receipt, StoredState
+from pairscope.views.clock import Clock
+from pairscope.views.numerals import digits_of, length_text
+from pairscope.views.states import Colour, Look
+
+SEVERITIES: Mapping[str, Look] = {
+    "info": Look("blue", "Good to know."),
+    "warning": Look("orange", "Somebody should look."),
+    "critical": Look("red", "Somebody must look now; quiet hours do not hold it back."),
+}
+SEVERITY_ICONS: Mapping[str, str] = {
+    "info": ":material/info:",
+    "warning": ":material/warning:",
+    "critical": ":material/notification_important:",
+}
+STATES: Mapping[str, Look] = {
+    "active": Look("red", "It fired, and its rule is not armed again yet."),
+    "acknowledged": Look("orange", "It is active, and somebody has seen it."),
+    "over": Look("green", "It fired, and its rule was armed again since."),
+    "suppressed": Look("gray", "The condition held, and the rule kept still, for the reason beside."),
+    "held": Look("orange", "The condition held on data that are not whole; it is judged once they are."),
+    "judged": Look("gray", "It was held, and was judged when the data were whole, or given up."),
+}
+CHANNEL_STATES: Mapping[str, Look] = {
+    "ok": Look("green", "It takes what is sent."),
+    "waiting": Look("orange", "The last attempt failed; the next one comes by itself."),
+    "resting": Look("red", "It failed again and again: nothing is sent for a while, then one attempt is made."),
+}
+WHOLE = frozenset({"stale", "gap"})
+"""Metrics that are counted: seconds, gaps."""
+
+
+def severity_of(rule: Mapping[str, Any]) -> str:
+    """Return how grave a rule is, as it is kept."""
+    severity = rule.get("severity")
+    return str(severity) if severity in SEVERITIES else "warning"
+
+
+def value_text(metric: str, value: float | None) -> str:
+    """Write a value with the unit of its metric: 2.310 σ; a dash when it is not known."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{_figures(metric, value)} {_unit(metric)}".strip()
+
+
+def _figures(metric: str, value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if metric in WHOLE and value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits_of(abs(value)) + 1}f}"
+
+
+def level_text(metric: str, level: float | None) -> str:
+    """Write a threshold as its rule has it, with the unit of its metric: 2 σ."""
+    return "–" if level is None or math.isnan(level) else f"{readable(level)} {_unit(metric)}".strip()
+
+
+def level_of(decision: Decision) -> float | None:
+    """Return the threshold on the side of zero on which it was reached: that of an absolute value has two."""
+    level, value = decision.threshold, decision.value
+    absolute = f"abs({decision.metric})" in str(decision.rule.get("when", ""))
+    if level is None or value is None or not absolute or not value < 0 < level:
+        return level
+    return -level
+
+
+def _unit(metric: str) -> str:
+    return METRICS[metric].unit if metric in METRICS else ""
+
+
+def what_text(decision: Decision) -> str:
+    """Write what a decision is about: z-score above 2 σ."""
+    known = METRICS.get(decision.metric)
+    name = known.words if known else decision.metric
+    return " ".join(filter(None, (name, decision.direction, level_text(decision.metric, level_of(decision)))))
+
+
+def found_text(decision: Decision) -> str:
+    """Write a decision in one line: z-score 2.310 σ, above 2 σ."""
+    known = METRICS.get(decision.metric)
+    name, value = known.words if known else decision.metric, value_text(decision.metric, decision.value)
+    return f"{name} {value}, {decision.direction} {level_text(decision.metric, level_of(decision))}"
+
+
+def word_of(decision: Decision) -> str:
+    """Return the word for where a decision stands."""
+    return "judged" if decision.outcome == "held" and decision.over_ms is not None else state_of(decision)
+
+
+def late_text(decision: Decision) -> str:
+    """Write how late an alert came; empty when it came in time."""
+    return f"late by {length_text(decision.decided_ms - decision.end_ms)}" if decision.late else ""
+
+
+def bar_text(decision: Decision, clock: Clock) -> str:
+    """Write which bar, or trade, a decision is about."""
+    timeframe = str(decision.rule.get("timeframe", ""))
+    kind = "trade" if timeframe == "tick" else f"{timeframe} bar".strip()
+    return f"{kind} of {clock.text(decision.bar_ms)} {clock.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a rule stands with one pair: a word, its colour, and what else is to be said."""
+
+    target: str
+    word: str
+    colour: Colour
+    more: str = ""
+
+
+def standing_of(state: StoredState | None, target: str, why: str, now: int, *, fired_ms: int | None = None) -> Standing:
+    """Tell where a rule stands with one pair.
+
+    Args:
+        state: as it is kept; None before the first bar was judged.
+        target: the pair.
+        why: why there is nothing sound to judge; empty when there is.
+        now: how late it is.
+        fired_ms: when the alert fired that is active; None without one.
+    """
+    pair = describe_pair(target)
+    if why:
+        return Standing(pair, "waits", "orange", why)
+    if fired_ms is not None:
+        return Standing(pair, "active", "red", f"fired {length_text(now - fired_ms)} ago")
+    if state is None:
+        return Standing(pair, "begins", "gray", "its first bar is awaited")
+    if not state.values.get("armed", True):
+        return Standing(pair, "active", "red")
+    if (held := state.values.get("since_ms")) is not None:
+        return Standing(pair, "holds", "orange", f"for {length_text(now - int(held))}")
+    if told := str(state.values.get("told", "")):
+        return Standing(pair, "keeps still", "gray", told)
+    return Standing(pair, "armed", "green")
+
+
+def receipt_text(receipt: Receipt, clock: Clock) -> str:
+    """Write what came of one attempt: 17:04:05 · answered 204 in 0.1 s · from 127.0.0.1."""
+    status = "" if receipt.status is None else f"answered {receipt.status}"
+    parts = (
+        clock.time_text(receipt.time_ms), receipt.state, status, receipt.words, receipt.address,
+        length_text(1_000 * receipt.seconds), "may be a repetition" if receipt.repeated else "",
+    )  # fmt: skip
+    return " · ".join(filter(None, parts))
