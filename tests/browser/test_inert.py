@@ -126,6 +126,7 @@ def test_a_pair_of_hostile_symbols_is_named_as_it_is(page: Page, hosts: set[str 
         assert_inert(page, hosts)
 
 
+@pytest.mark.nightly
 def test_the_currencies_of_a_hostile_symbol_are_inert_in_its_figures(
     page: Page, hosts: set[str | None], hostile: Desk
 ) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page
 
 from tests.browser.looking import FIRST_START_MS
@@ -64,6 +65,7 @@ def test_the_statistics_and_what_there_is_follow(page: Page, desk: str) -> None:
         assert table(page, column).count() == 1
 
 
+@pytest.mark.nightly
 def test_zoom_and_controls_survive_refreshes(page: Page, desk: str) -> None:
     look(page, desk, "?bars=1s&shown=120")
     box = page.locator(CHART).first.bounding_box()

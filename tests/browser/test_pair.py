@@ -94,6 +94,7 @@ def test_zoom_and_controls_survive_refreshes_and_a_lost_connection(page: Page, u
         assert page.get_by_role("radio", name=chosen, exact=True).get_attribute("aria-checked") == "true"
 
 
+@pytest.mark.nightly
 def test_a_refresh_sends_less_than_20_kb_when_only_new_points_came(page: Page, url: str) -> None:
     weights: list[int] = [0]
 

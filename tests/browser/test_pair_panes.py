@@ -156,7 +156,10 @@ def test_the_crosshair_and_the_hover_span_all_panes(page: Page, url: str, down: 
     assert height > 600
 
 
-@pytest.mark.parametrize(("width", "height"), [(1500, 1000), (1280, 720), (390, 844), (360, 740)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1500, 1000), (360, 740), *(pytest.param(*size, marks=pytest.mark.nightly) for size in ((1280, 720), (390, 844)))],
+)
 @pytest.mark.parametrize("query", ["", "?rebased=1"])
 def test_no_words_overlap_and_none_are_cut_off(page: Page, url: str, width: int, height: int, query: str) -> None:
     page.set_viewport_size({"width": width, "height": height})

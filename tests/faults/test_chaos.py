@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos import rehearse
 
-SEEDS = [(11, "binance-spot"), (12, "binance-futures")]
+SEEDS = [(11, "binance-spot"), pytest.param(12, "binance-futures", marks=pytest.mark.nightly)]
 
 
 @pytest.mark.parametrize(("seed", "venue"), SEEDS)

@@ -160,6 +160,7 @@ def resident_mb(desk: Desk) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from /proc")
+@pytest.mark.nightly
 def test_150_refreshes_take_no_memory_and_no_thread(desk: Desk) -> None:
     wait_for(desk.whole)
     with Tab(desk.port) as tab:
