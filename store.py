@@ -573,6 +573,7 @@ class SqliteStore(SqliteReader):
         upkeep = self._database.upkeep
         gone = sum(delete(self._writer, upkeep, each) for each in deletion.instruments)
         self._cache.clear()
+        self._listeners.tell([(each, 0) for each in deletion.instruments])
         return gone
 
     @property

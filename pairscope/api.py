@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ingest import SymbolHealth
 from market import MINUTE, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
-from pairscope.alerts.records import Asked, read_alerts, rule_records, target_named
+from pairscope.alerts.records import Asked, pages_of, read_alerts, rule_records, target_named
 from pairscope.commands import perform, plain
 from pairscope.handover import LOOPBACK
 from pairscope.pairs import PairRequest
@@ -151,7 +151,8 @@ def _alert_records(asked: QueryParams, runtime: Runtime) -> list[dict[str, Any]]
         known, venue = runtime.reader.instruments(), runtime.settings.venue
         given["target"] = target_named(pair, known, default_venue=venue)
     wanted = Asked(outcome=None if everything else "fired", **given)
-    return read_alerts(runtime.reader, wanted, base=runtime.alerts.pages if runtime.alerts else runtime.settings.url)
+    base = pages_of(runtime.settings, runtime.alerts.pages if runtime.alerts else "")
+    return read_alerts(runtime.reader, wanted, base=base)
 
 
 def _read_alert_option(name: str, text: str) -> Any:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from market import Bars, Instrument, Label, Tick, Timeframe, WrongUse, bars_from_rows, join_bars
-from pairscope.alerts.records import Asked, all_alerts
+from pairscope.alerts.records import AT_ONCE, Asked, all_alerts
 from pairscope.files import FileError, FileFormat, Target, write_alerts, write_analysis, write_bars, write_ticks
 from pairscope.settings import moment_ms
 from store import SqliteReader
@@ -101,14 +101,28 @@ def write_export(
 
 
 def export_alerts(
-    target: Target, reader: SqliteReader, asked: Asked, file_format: FileFormat, *, base: str = ""
+    target: Target,
+    reader: SqliteReader,
+    asked: Asked,
+    file_format: FileFormat,
+    *,
+    base: str = "",
+    most: int | None = None,
 ) -> int:
-    """Write all alerts that are wanted, the oldest first, and return how many; `base` is where people reach the pages.
+    """Write the alerts that are wanted, the oldest first, and return how many.
+
+    Args:
+        target: where to.
+        reader: of the store.
+        asked: which; its limit does not count.
+        file_format: as `write_alerts` has it.
+        base: where people reach the pages.
+        most: about so many are written at most; None: all.
 
     Raises:
         FileError: when the disk failed.
     """
-    pieces = all_alerts(reader, asked, base=base)
+    pieces = islice(all_alerts(reader, asked, base=base), None if most is None else -(-most // AT_ONCE))
     timed = ([{**each, "time": moment_ms(each["time"])} for each in piece] for piece in pieces)
     return write_alerts(target, timed, file_format)
 

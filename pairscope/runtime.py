@@ -307,6 +307,11 @@ class Runtime:
         """Return the time at a venue: a bar is closed when it has ended there, whatever this machine's clock says."""
         return self.ingestor.now_ms(venue) if self.ingestor else now_ms()
 
+    def is_ready(self, method: str) -> bool:
+        """Tell whether the numbers of a method can be had without a wait; another process makes them ready."""
+        self.warming.begin()
+        return self.warming.ready(method)
+
     def _recording(self) -> Ingestor:
         if self.ingestor is None:
             raise WrongUse(NOT_RECORDING.format(self.settings.store))
@@ -512,7 +517,9 @@ def _owner(
         ingestor = Ingestor(feeds, store, clock=now_ms, refill_trades=settings.refill_trades)
         runtime = Runtime(settings, store=store, reader=store, ingestor=ingestor, end_log=end_log)
         replaying = feeds[0].label == "REPLAY"
-        runtime.alerts = AlertDesk(store, runtime, settings, clock=now_ms, pages=pages, replaying=replaying)
+        runtime.alerts = AlertDesk(
+            store, runtime, settings, clock=now_ms, pages=pages, replaying=replaying, ready=runtime.is_ready
+        )  # fmt: skip
     except BaseException:
         store.close()
         raise

@@ -13,9 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from market import Instrument, Timeframe
+
+if TYPE_CHECKING:
+    from market import Bars
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +134,22 @@ def rehearse(method: str) -> None:
     analyze_pair(*legs, method=method, window=20)  # type: ignore[arg-type]  # one of METHODS
     analyze_pair(*legs, method=method, window=20, fit="whole")  # type: ignore[arg-type]
     analyze_pair(*legs, method=method, window=20, intercept=False)  # type: ignore[arg-type]
+    rehearse_alerts(method, *legs)
     if method == METHODS[-1]:
         hayashi_yoshida(*((leg.time, leg.close) for leg in legs))
+
+
+def rehearse_alerts(method: str, y: "Bars", x: "Bars") -> None:
+    """Compute what rules about a pair read, and about one symbol."""
+    from pairscope.alerts.metrics import METRICS, rows_of
+    from pairscope.alerts.rules import Rule
+
+    names = [each.name for each in METRICS.values() if each.source != "feed"]
+    alone = [name for name in names if METRICS[name].legs == 1]
+    rule = Rule(when="z > 0", timeframe="1s", window=20, bars=60, method=method)
+    for each in (rule, replace(rule, intercept=False), replace(rule, fill=2, minimum_volume=0.1)):
+        rows_of(names, each, y, x, since_ms=100_000)
+    rows_of(alone, rule, y, None, since_ms=100_000)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ import sys
 import threading
 from pathlib import Path
 
+from pairscope.runtime import build
+from pairscope.settings import Settings
 from pairscope.warming import COMMAND, METHODS, ROOT, Warming
 from tests.faults.desk import wait_for
 
@@ -51,7 +53,7 @@ def test_without_the_other_process_the_numbers_are_ready_all_the_same() -> None:
 
 
 def test_after_the_other_process_nothing_is_left_to_compile(tmp_path: Path) -> None:
-    """What the page then asks of this process comes from the disk."""
+    """What the page then asks of this process comes from the disk, and what rules are judged on."""
     subprocess.run(COMMAND, cwd=ROOT, check=True, capture_output=True, timeout=300)
     script = """
 import sys
@@ -65,6 +67,23 @@ for method in METHODS:
     for change in ({}, {"fit": "whole"}, {"log": True}, {"intercept": False}, {"stop": 3.0}, {"minimum_volume": 0.1}):
         analyse(pairs, replace(REQUEST, method=method, **change), 500)
         analyse(pairs, replace(REQUEST, method=method, **change), 501)
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from tests.alerts.market import SECOND, T0, X, Stand, fast
+with TemporaryDirectory() as folder:
+    stand = Stand(Path(folder))
+    stand.put(range(40))
+    stand.market.now = T0 + 40 * SECOND
+    for method in METHODS:
+        for change in ({}, {"log": True}, {"intercept": False}, {"fill": 2}, {"minimum_volume": 0.1}):
+            when = "abs(z) > 1 or beta_drift > 1 or half_life < 9 or coint_p < 0.5 or break_p < 0.5 or correlation < 0"
+            stand.add(fast(when, method=method, **change))
+    stand.add(fast("volatility > 0.1 or volume > 5", x=""))
+    stand.put([50, 51], [X])
+    stand.miss(X, 60, 61)
+    stand.play(62, 120)
+    assert stand.decisions() and not stand.engine.status().problems, stand.engine.status().problems
+    stand.close()
 modules = [module for name, module in sys.modules.items() if name.startswith("pairscope.kernels.")]
 kernels = [each for module in modules for each in vars(module).values() if isinstance(each, Dispatcher)]
 print(sorted({each.py_func.__qualname__ for each in kernels if each.stats.cache_misses}))
@@ -73,3 +92,15 @@ print(sorted({each.py_func.__qualname__ for each in kernels if each.stats.cache_
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_rules_wait_for_the_numbers_that_are_made_ready_for_them(tmp_path: Path) -> None:
+    settings = Settings(store=f"sqlite:///{tmp_path / 'ticks.db'}", log_file=str(tmp_path / "log"))
+    runtime = build(settings)
+    runtime.warming = Warming(saying("ols", then="import time; time.sleep(60)"))
+    assert runtime.alerts is not None
+    ready = runtime.alerts.engine._ready
+    assert not ready("ols")
+    wait_for(lambda: ready("ols"))
+    assert not ready("kalman")
+    runtime.close()

@@ -72,8 +72,8 @@ def answer_to(asked: Mapping[str, Any]) -> dict[str, object]:
         return _checked(Apprise, str(asked["address"]), asked.get("secrets") or {}, asked.get("allow") or ())
     fence = Fence(asked.get("allow") or ())
     fence.close()
-    service = Apprise.instantiate(asked["address"])
-    if service is None:
+    service = _service(Apprise, asked["address"])
+    if service is None or service.redirects:
         return {"failed": "Apprise cannot read this address"}
     accepted = service.notify(body=asked["text"], title=asked["title"], notify_type=asked["type"])
     if accepted:
@@ -89,12 +89,20 @@ def _checked(apprise: Any, address: str, secrets: Mapping[str, str], allowed: Co
     if address.partition("://")[0] not in known:
         return {"schemas": known}
     Fence(allowed).close()
-    service = apprise.instantiate(_filled(address, secrets))
+    service = _service(apprise, _filled(address, secrets))
     if service is None:
         return {"failed": "it is not written so"}
+    if service.redirects:
+        return {"failed": "redirections are not followed; leave redirect= out"}
     if in_clear(address, secrets, service.url(privacy=False), service.url(privacy=True)):
         return {"clear": True}
     return {"accepted": True}
+
+
+def _service(apprise: Any, address: str) -> Any:
+    from apprise import AppriseAsset
+
+    return apprise.instantiate(address, asset=AppriseAsset(http_redirects=False))
 
 
 def in_clear(address: str, secrets: Mapping[str, str], plain: str, private: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from market import UnknownName, WrongUse
+from market import WrongUse, did_you_mean
 from pairscope.alerts.messages import Message
 from pairscope.alerts.pacing import Limit
 from pairscope.alerts.sender import Post
@@ -100,10 +100,13 @@ def canonical(address: str) -> str:
 
 
 def refuse_unknown_secrets(address: str, secrets: Secrets) -> None:
-    """Raise UnknownName when an address names a secret that is not there."""
-    for name in PLACEHOLDER.findall(address):
-        if name.upper() not in secrets.names:
-            raise UnknownName("secret", name.upper(), secrets.names)
+    """Raise WrongUse, saying where it belongs, when an address names a secret that is not there."""
+    for name in map(str.upper, PLACEHOLDER.findall(address)):
+        if name not in secrets.names:
+            raise WrongUse(
+                f"unknown secret {name!r}{did_you_mean(name, secrets.names)}: add PAIRSCOPE_SECRET_{name} to the"
+                f' environment or a line {name.lower()} = "…" to secrets.toml, and restart the process that records'
+            )
 
 
 def split(address: str) -> SplitResult:
@@ -160,6 +163,11 @@ def _looks_secret(text: str) -> bool:
 def _segments(parts: SplitResult) -> list[str]:
     """Return host and path of an address that names no host, piece by piece."""
     return [part for part in (parts.netloc + parts.path).split("/") if part]
+
+
+def names_no_host(parts: SplitResult) -> bool:
+    """Tell whether an address goes to a service that the settings know, and not to a host of its own."""
+    return parts.scheme in ("discord", "slack", "tgram") or (parts.scheme[:4] == "ntfy" and len(_segments(parts)) == 1)
 
 
 def _wrong_form(scheme: str) -> WrongUse:
@@ -328,9 +336,8 @@ def _topic(parts: SplitResult) -> str:
 def _ntfy_post(parts: SplitResult, services: Services, message: Message) -> Post:
     """Publish as JSON, so that no word of anybody's stands in a header."""
     secrets = services.secrets
-    own = len(_segments(parts)) == 2
     scheme = "https" if parts.scheme == "ntfys" else "http"
-    base = f"{scheme}://{_authority(parts, secrets)}" if own else services.ntfy_api
+    base = services.ntfy_api if len(_segments(parts)) == 1 else f"{scheme}://{_authority(parts, secrets)}"
     body: dict[str, object] = {
         "topic": secrets.fill(_topic(parts)),
         "title": message.title[:200],

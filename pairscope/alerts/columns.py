@@ -18,7 +18,7 @@ from market import Bars, Flags, Floats, Integers
 from pairscope.alerts.depths import LINE, RETURNS, TESTED, Analysis, bars_before, rows_known, sample_pace
 from pairscope.alerts.samples import examined
 from pairscope.kernels import rolling as kernels
-from pairscope.kernels.joining import common
+from pairscope.kernels.joining import closed_rows
 from pairscope.kernels.kalman import START, walk
 from pairscope.numbers.hedge import LOOPS, Moments, about_zero, nearest
 from pairscope.numbers.joining import join, leg_of
@@ -34,12 +34,13 @@ FEED = ("stale", "gap")
 
 
 class Computed(NamedTuple):
-    """The starts and ends of rows, which of them are whole, and the metrics of each."""
+    """The starts and ends of rows, which of them are whole, the metrics of each, and since when they know."""
 
     time: Integers
     end: Integers
     whole: Flags
     values: Columns
+    since: Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,30 +60,19 @@ def match(rule: Analysis, y: Bars, x: Bars | None) -> Legs:
     """Return the closed rows of one symbol, or those that both legs have; as `analyze_pair` joins them."""
     step = y.timeframe.ms
     if x is None:
-        return _closed(Legs(y.time, y.close, None, step), y.forming)
+        kept = np.isfinite(y.close) & ~y.forming
+        return Legs(y.time[kept], y.close[kept], None, step)
     if rule.fill or rule.minimum_volume:
         joined = join(leg_of(y, "y"), leg_of(x, "x"), fill=rule.fill, minimum_volume=rule.minimum_volume)
-        return _closed(Legs(joined.time, joined.y, joined.x, step), ~joined.closed)
-    if len(y) == len(x) and (y.time == x.time).all():
-        return _closed(Legs(y.time, y.close, x.close, step), y.forming | x.forming)
-    in_y, in_x = common(_read_only(y.time), _read_only(x.time))
-    return _closed(Legs(y.time[in_y], y.close[in_y], x.close[in_x], step), y.forming[in_y] | x.forming[in_x])
+        kept = joined.closed & np.isfinite(joined.y) & np.isfinite(joined.x)
+        return Legs(joined.time[kept], joined.y[kept], joined.x[kept], step)
+    columns = (y.time, y.close, y.forming, x.time, x.close, x.forming)
+    return Legs(*closed_rows(*map(_read_only, columns)), step)
 
 
-def _closed(legs: Legs, forming: Flags) -> Legs:
-    """Leave out rows that may still change, or have no price; what kernels could not take as it is, is copied."""
-    series = (legs.y,) if legs.x is None else (legs.y, legs.x)
-    kept = ~forming
-    for each in series:
-        kept &= np.isfinite(each)
-    if kept.all() and all(each.flags.writeable and each.flags.c_contiguous for each in series):
-        return legs
-    return Legs(legs.time[kept], legs.y[kept], None if legs.x is None else legs.x[kept], legs.step)
-
-
-def _read_only(time: Integers) -> Integers:
-    """Return times as the kernel takes them: it is compiled for arrays that may not be written to."""
-    view = time.view()
+def _read_only(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column as the kernel takes it: it is compiled for arrays that may not be written to."""
+    view = column.view()
     view.flags.writeable = False
     return view
 
@@ -102,11 +92,12 @@ def compute(names: Collection[str], rule: Analysis, y: Bars, x: Bars | None, *, 
             values |= _prices(names, legs, y, x, first)
         for each in (begun, tested):
             lowest = lowest if each is None else np.minimum(lowest, each)
-    whole = _whole(legs.time, lowest, time, (y,) if x is None else (y, x), rule.fill * legs.step)
+    since = legs.time[np.maximum(lowest, 0)] - rule.fill * legs.step
+    whole = _whole(since, time, (y,) if x is None else (y, x))
     for name in names:
         if name not in values and name not in FEED:
             values[name] = np.full(len(time), math.nan)
-    return Computed(time, time + legs.step, whole, values)
+    return Computed(time, time + legs.step, whole, values, since)
 
 
 def _recent(legs: Legs, since_ms: int, context: int) -> Legs:
@@ -117,7 +108,7 @@ def _recent(legs: Legs, since_ms: int, context: int) -> Legs:
     return Legs(legs.time[low:], legs.y[low:], None if legs.x is None else legs.x[low:], legs.step)
 
 
-def _whole(time: Integers, lowest: Places, ends: Integers, bars: tuple[Bars, ...], reach: int) -> Flags:
+def _whole(since: Integers, ends: Integers, bars: tuple[Bars, ...]) -> Flags:
     """Tell of which rows no bar at a gap lies between the first row that they know and their own.
 
     A gap has a bar at each of its edges, also where the other leg has none and the join leaves it out.
@@ -125,8 +116,7 @@ def _whole(time: Integers, lowest: Places, ends: Integers, bars: tuple[Bars, ...
     if not bars[0].gap.any() and not bars[-1].gap.any():
         return np.ones(len(ends), np.bool_)
     flagged = np.sort(np.concatenate([leg.time[leg.gap] for leg in bars]))
-    begun = time[np.maximum(lowest, 0)] - reach
-    whole: Flags = np.searchsorted(flagged, begun) == np.searchsorted(flagged, ends, side="right")
+    whole: Flags = np.searchsorted(flagged, since) == np.searchsorted(flagged, ends, side="right")
     return whole
 
 

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market import DAY, MINUTE, Instrument, Timeframe, UnknownName, WrongUse, did_you_mean
 from pairscope.alerts import rules
 from pairscope.alerts.expression import parse
-from pairscope.alerts.notify import check_channel, send_test
-from pairscope.alerts.rules import EVERY, TICK, Rule, rule_of, sentence, values_of
+from pairscope.alerts.notify import check_channel, privacy_note, send_tests
+from pairscope.alerts.rules import EVERY, LONGEST_NOTE, TICK, Rule, rule_of, sentence, values_of
 from pairscope.outcome import Arguments, Desk, Outcome, plain
 from pairscope.settings import VENUES, Settings
 from pairscope.stores.alerts import (
@@ -19,9 +19,8 @@ from pairscope.stores.alerts import (
     read_rules,
     remove_rule,
 )
-from store import SqliteReader, SqliteStore
+from store import SqliteStore
 
-LONGEST_NOTE = 1_000
 JUDGED = "from now on"
 KEPT_ONLY = "once recording runs: nothing is being recorded into this store"
 
@@ -34,10 +33,13 @@ class Settled:
     notes: tuple[str, ...]
 
 
-def settle(
-    values: Mapping[str, object], reader: SqliteReader, recorded: Collection[Instrument], settings: Settings
-) -> Settled:
+def settle(values: Mapping[str, object], known: Collection[Instrument], settings: Settings) -> Settled:
     """Make a whole rule of what was given: full names of symbols, a timeframe, and channels that can be reached.
+
+    Args:
+        values: the fields of a rule that were given.
+        known: the symbols that are recorded or stored.
+        settings: of the process that judges and delivers.
 
     Raises:
         WrongUse: for a rule that makes no sense, naming the field.
@@ -49,13 +51,14 @@ def settle(
         given.setdefault("x", EVERY if given["y"] == EVERY else "")
     for leg in ("y", "x"):
         if leg in given:
-            given[leg], note = find_leg(given[leg], [*recorded, *reader.instruments()], settings)
+            given[leg], note = find_leg(given[leg], known, settings)
             notes += [note] if note else []
     given.setdefault("timeframe", _usual_timeframe(given))
     rule = rule_of(given)
     rule = rules.check(rule, keep_ms=kept_ms(rule, settings))
     channels = tuple(dict.fromkeys(check_channel(address, settings) for address in rule.notify))
-    return Settled(rules.check(rule_of({**values_of(rule), "notify": list(channels)})), tuple(notes))
+    notes += [note for address in channels if (note := privacy_note(address, settings))]
+    return Settled(replace(rule, notify=channels), tuple(dict.fromkeys(notes)))
 
 
 def find_leg(text: object, known: Collection[Instrument], settings: Settings) -> tuple[str, str]:
@@ -109,7 +112,7 @@ def alerts_add(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     """Keep a rule, and judge by it from now on."""
     values = dict(arguments)
     on = _switch(values.pop("on", True))
-    settled = settle(values, _store(desk), _recorded(desk), desk.settings)
+    settled = settle(values, _known(desk), desk.settings)
     key = put_rule(_store(desk), values_of(settled.rule), on=on, now=now).result()
     return _changed(desk, "added", key, settled, on=on)
 
@@ -119,10 +122,10 @@ def alerts_change(desk: Desk, arguments: Arguments, now: int) -> Outcome:
     _know(arguments, ("rule", "values", "on"))
     stored, values = _rule(desk, arguments), arguments.get("values", {})
     if not isinstance(values, dict):
-        raise WrongUse(f"values must be the fields of a rule, not {values!r}")
+        raise WrongUse(f"values must be the fields of a rule, not {type(values).__name__}")
     on = _switch(arguments.get("on", stored.on))
     if values or on:
-        settled = settle({**stored.values, **values}, _store(desk), _recorded(desk), desk.settings)
+        settled = settle({**stored.values, **values}, _known(desk), desk.settings)
     else:  # what cannot be judged or delivered any more can still be switched off
         settled = Settled(rule_of(stored.values), ())
     put_rule(_store(desk), values_of(settled.rule), id=stored.id, on=on, now=now).result()
@@ -157,7 +160,7 @@ def alerts_test(desk: Desk, arguments: Arguments, now: int) -> Outcome:
 def test_channels(addresses: Sequence[str], settings: Settings, *, now: int) -> Outcome:
     """Send a test message over each channel, and tell what came of it; exit code 1 when one did not take it."""
     channels = [check_channel(each, settings) for each in addresses]
-    receipts = [send_test(each, settings, now=now) for each in channels]
+    receipts = send_tests(channels, settings, now=now)
     failed = [each for each in receipts if each.state != "sent"]
     lines = [f"{each.channel}: {each.state}, {each.words} ({each.seconds:.2f} s)" for each in receipts]
     values = {"receipts": [receipt_record(each) for each in receipts]}
@@ -168,7 +171,7 @@ def _channels(desk: Desk, arguments: Arguments) -> Sequence[str]:
     given = arguments.get("notify")
     if given is not None:
         if not isinstance(given, list) or not given or not all(isinstance(each, str) for each in given):
-            raise WrongUse(f"notify must be a list of addresses, not {given!r}")
+            raise WrongUse("notify must be a list of addresses")  # which may hold a secret in clear
         return given
     stored = _rule(desk, arguments)
     channels: Sequence[str] = rule_of(stored.values).notify
@@ -218,8 +221,9 @@ def _store(desk: Desk) -> SqliteStore:
     return desk.store
 
 
-def _recorded(desk: Desk) -> list[Instrument]:
-    return [each.instrument for each in desk.recorder.recorded()] if desk.recorder else []
+def _known(desk: Desk) -> list[Instrument]:
+    recorded = desk.recorder.recorded() if desk.recorder else ()
+    return [*(each.instrument for each in recorded), *_store(desk).instruments()]
 
 
 def _rule(desk: Desk, arguments: Arguments) -> StoredRule:

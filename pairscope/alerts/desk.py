@@ -1,11 +1,12 @@
 """Alerts in the process that records: the engine that judges, and what carries its findings to people."""
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from market import DAY, PairscopeError
-from pairscope.alerts.engine import Engine, Market
+from pairscope.alerts.engine import Engine, Market, at_once
 from pairscope.alerts.notify import Deliverer
 from pairscope.alerts.records import link_of
 from pairscope.outcome import plain
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 KEEP_SUPPRESSED_DAYS = 90
 """So long decisions to keep still are kept; what fired stays."""
+
+LOOK_SECONDS = 0.05
+"""So often it is looked whether all is delivered."""
 
 THREADS = frozenset({"alert-engine", "alerts"})
 
@@ -31,6 +35,7 @@ class AlertDesk:
         clock: the time, in epoch milliseconds.
         pages: where this process shows pages itself; empty where it has none.
         replaying: whether what is recorded is a recording.
+        ready: tells whether the numbers of a method need not be compiled first.
     """
 
     def __init__(
@@ -42,14 +47,14 @@ class AlertDesk:
         clock: Callable[[], int],
         pages: str = "",
         replaying: bool = False,
+        ready: Callable[[str], bool] = at_once,
     ) -> None:
         self._store, self._clock = store, clock
         self.pages = (settings.url or pages).rstrip("/")
         self.deliverer = Deliverer(store, settings, link=self.link, clock=clock)
-        keep_ms = settings.keep_seconds_days * DAY
         self.engine = Engine(
-            store, market, clock=clock, keep_ms=keep_ms, on_fired=self.deliverer.wake, replaying=replaying
-        )
+            store, market, clock=clock, on_fired=self.deliverer.wake, replaying=replaying, ready=ready
+        )  # fmt: skip
         self._failed_before = delivery_counts(store).get("failed", 0)
 
     def start(self) -> None:
@@ -63,6 +68,21 @@ class AlertDesk:
             self.engine.finish()
         except (PairscopeError, TimeoutError) as error:
             log.warning("the end of the recording was not judged: %s", error)
+
+    def deliver(self, seconds: float, *, told: Sequence[object] = ()) -> None:
+        """Judge no more, and wait until what fired is delivered, as far as it can be now.
+
+        Args:
+            seconds: so long at most.
+            told: what is told to end in the meantime; the first word ends the waiting.
+        """
+        self.engine.close()
+        end = time.monotonic() + seconds
+        try:
+            while not told and time.monotonic() < end and self.deliverer.busy():
+                time.sleep(LOOK_SECONDS)
+        except PairscopeError as error:
+            log.warning("what fired last was not waited for: %s", error)
 
     def close(self) -> None:
         """Judge no more, and then deliver no more; what waits is delivered after the next start."""
@@ -105,7 +125,7 @@ class AlertDesk:
         engine, delivery = self.engine.status(), self.deliverer.status()
         said = [f"Rule {rule} is not judged: {why}." for rule, why in engine.problems]
         said += [
-            f"Alerts to {each.channel} rest after {each.failures:,} failures: {each.words}."
+            f"Alerts to {each.channel} rest{_after(each.failures)}: {each.words}."
             for each in delivery.channels
             if each.state == "resting"
         ]
@@ -114,3 +134,7 @@ class AlertDesk:
             many = "1 alert was" if failed == 1 else f"{failed:,} alerts were"
             said.append(f"{many} not delivered since this process began: the history says why.")
         return said
+
+
+def _after(failures: int) -> str:
+    return "" if not failures else " after 1 failure" if failures == 1 else f" after {failures:,} failures"

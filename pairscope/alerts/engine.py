@@ -4,13 +4,12 @@ One thread, woken by commits that touch what a rule is about. A round reads the 
 of each target once for all its rules, lets each rule judge them, and commits what came of it in one transaction.
 """
 
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from market import Instrument, Label, PairscopeError, Timeframe, UnknownName
@@ -18,6 +17,7 @@ from pairscope.alerts.holding import Place
 from pairscope.alerts.judging import BarTarget, Round
 from pairscope.alerts.metrics import METRICS
 from pairscope.alerts.present import FeedTarget, TradeTarget, why_waiting
+from pairscope.alerts.records import every_pair
 from pairscope.alerts.rules import EVERY, TICK, Judge, Rule, rule_of
 from pairscope.alerts.tape import Tape, Tapes, missing_words
 from pairscope.recording.health import SymbolHealth
@@ -43,6 +43,8 @@ BREATH_SECONDS = 0.004
 
 LAST_SECONDS = 2.0
 """How long an engine that is told to close waits for its last commit."""
+
+NOT_READY = "the numbers are being made ready"
 
 Target = BarTarget | TradeTarget | FeedTarget
 
@@ -91,6 +93,11 @@ def nothing() -> None:
     """Do nothing."""
 
 
+def at_once(_method: str) -> bool:
+    """Say that a method is ready."""
+    return True
+
+
 class Engine:
     """Judges all rules of a store; `round` belongs to one thread at a time."""
 
@@ -100,10 +107,10 @@ class Engine:
         market: Market,
         *,
         clock: Callable[[], int],
-        keep_ms: float = float("inf"),
         on_fired: Callable[[], None] = nothing,
         monotonic: Callable[[], float] = time.monotonic,
         replaying: bool = False,
+        ready: Callable[[str], bool] = at_once,
     ) -> None:
         """Prepare to judge.
 
@@ -111,13 +118,15 @@ class Engine:
             store: where bars, rules and decisions are.
             market: how recording does.
             clock: gives the time in epoch milliseconds, for venues that are not recorded.
-            keep_ms: how long bars are kept.
             on_fired: called after each commit of what fired.
             monotonic: gives seconds that never jump.
             replaying: whether what comes is a recording: rules made before it are judged from its first bar on.
+            ready: tells whether the numbers of a method can be computed without being compiled first.
         """
         self._store, self._market, self._clock, self._monotonic = store, market, clock, monotonic
-        self._keep_ms, self._on_fired = keep_ms, on_fired
+        self._on_fired, self._ready = on_fired, ready
+        self._unready: frozenset[str] = frozenset()
+        """The methods of rules that are not ready yet."""
         self._replaying_since = clock() if replaying else 0
         self._held_before = frozenset(store.instruments())
         self._wake = threading.Event()
@@ -139,6 +148,8 @@ class Engine:
         """The targets that are not of bars."""
         self._seen: dict[Tape, tuple[int, int | None]] = {}
         """The tapes at the last round."""
+        self._unread: frozenset[Tape] = frozenset()
+        """The tapes that could not be read in the last round."""
         self._skipping, self._count_at = False, 0.0
         self._set_aside: tuple[str, ...] = ()
         self._reload, self._look_at, self._save_at, self._save_rows_at = True, 0.0, 0.0, 0.0
@@ -159,7 +170,7 @@ class Engine:
         """Judge what is left of a recording that has ended, and end."""
         self._end_thread()
         self._wait(commit_round(self._store, (), ()))  # what waits to be written goes along
-        self._again = True
+        self._ready, self._again = at_once, True
         while self._again:
             self._again = False
             self.round()
@@ -224,6 +235,8 @@ class Engine:
             return 0
         breath = begun
         for target in self._due(now):
+            if self._unready and _method(target) in self._unready:
+                continue
             self._judge(target, now)
             if (moment := self._monotonic()) - breath > BREATH_SECONDS:
                 time.sleep(0)
@@ -249,8 +262,10 @@ class Engine:
             return None
         self._health = {each.instrument: each for each in self._market.recorded()}
         open_before = self._store.gaps(state="open") if gapped else None
-        for tape, error in self._tapes.read(now_at, moment).items():
-            log.warning("bars of %s cannot be read now: %s", tape.instrument, error)
+        failed = self._tapes.read(now_at, moment)
+        for tape in failed.keys() - self._unread:
+            log.warning("bars of %s cannot be read now; it is tried again: %s", tape.instrument, failed[tape])
+        self._unread = frozenset(failed)
         return Round(
             store=self._store,
             now_at=now_at,
@@ -262,6 +277,9 @@ class Engine:
 
     def _due(self, now: Round) -> list[Target]:
         """Return the targets that may have something to judge."""
+        if self._unready:
+            self._unready = frozenset(method for method in self._unready if not self._ready(method))
+            self._seen = {}
         seen = {tape: (tape.version, limit) for tape, limit in now.limits.items()}
         before, self._seen = self._seen, seen
         if now.open_before is not None or self._again:
@@ -325,10 +343,10 @@ class Engine:
                 if left <= 0 or commit.done():
                     raise
 
-    def _keep_places(self, places: Sequence[Place], gone: Sequence[tuple[int, str]] = ()) -> None:
+    def _keep_places(self, places: Sequence[Place]) -> None:
         unsaved = [place for place in places if place.unsaved and place.through_ms is not None]
-        if unsaved or gone:
-            self._wait(commit_round(self._store, (), [place.stored() for place in unsaved], gone=gone))
+        if unsaved:
+            self._wait(commit_round(self._store, (), [place.stored() for place in unsaved]))
         for place in unsaved:
             place.kept()
 
@@ -341,7 +359,7 @@ class Engine:
     def _begin_anew(self) -> None:
         """Read everything again: the file is another one."""
         self._labels.clear()
-        self._tapes.keep_only((), ())
+        self._tapes.keep_only({}, ())
         self._forget()
 
     # ------------------------------------------------------------------------------------ rules
@@ -375,7 +393,9 @@ class Engine:
             for place, legs in self._followed(stored, recorded, before, states):
                 places[place.rule_id, place.target] = place
                 groups.setdefault(_group(place, legs), []).append((place, legs))
-        self._let_go(before, places, states, rules)
+        self._let_go(places, {**states, **_stored(before)}, rules)
+        self._keep_places([place for key, place in before.items() if key not in places and key[0] in self._problems])
+        self._save_at = 0.0  # also of a rule that has just begun
         self._places, self._recorded = places, recorded
         self._targets = tuple(
             self._target(group[0][1], [place for place, _ in group]) for group in groups.values()
@@ -384,13 +404,18 @@ class Engine:
         self._broken.clear()
         self._seen, self._count_at = {}, 0.0
         bars = [target for target in self._targets if isinstance(target, BarTarget)]
+        self._unready = frozenset(_method(each) for each in bars)
         self._present = tuple(target for target in self._targets if not isinstance(target, BarTarget))
         self._by_tape = {}
         for target in bars:
             for tape in target.tapes:
                 self._by_tape.setdefault(tape, []).append(target)
         trades = [target.instrument for target in self._targets if isinstance(target, TradeTarget)]
-        self._tapes.keep_only([(leg, each.timeframe) for each in bars for leg in each.legs], trades)
+        needs: dict[tuple[Instrument, Timeframe], int] = {}
+        for each in bars:
+            for leg in each.legs:
+                needs[leg, each.timeframe] = max(each.need, needs.get((leg, each.timeframe), 0))
+        self._tapes.keep_only(needs, trades)
 
     def _followed(
         self,
@@ -407,15 +432,22 @@ class Engine:
             self._problems[stored.id] = str(error)
             return
         for pair in legs:
-            name = "/".join(map(str, pair))
-            of_recording = stored.changed_ms <= self._replaying_since and not self._held_before.issuperset(pair)
-            place = Place(stored.id, rule, judge, name, 0 if of_recording else stored.changed_ms)
-            known = before.get((stored.id, name))
-            kept = known.stored() if known is not None else states.get((stored.id, name))
-            if kept is not None:
+            key = (stored.id, "/".join(map(str, pair)))
+            known, kept = before.get(key), states.get(key)
+            place = Place(stored.id, rule, judge, key[1], self._asked_ms(stored, pair, known))
+            if kept is not None and (known is None or kept.values.get("off")):
                 place.take(kept)
-                place.unsaved = place.unsaved or known is None or known.unsaved
+            elif known is not None:
+                place.take(known.stored())
+                place.unsaved |= known.unsaved
             yield place, pair
+
+    def _asked_ms(self, stored: StoredRule, legs: Sequence[Instrument], known: Place | None) -> int:
+        """Return from when on a rule is judged that has no row yet: since it was seen, or all of a recording."""
+        if stored.changed_ms <= self._replaying_since and not self._held_before.issuperset(legs):
+            return 0
+        waits = known is not None and known.through_ms is None
+        return known.asked_ms if known is not None and waits else self._market.now_at(legs[0].venue)
 
     def _read_rule(self, stored: StoredRule) -> tuple[Rule, Judge]:
         """Parse a rule, once."""
@@ -433,8 +465,7 @@ class Engine:
         """
         if EVERY not in (rule.y, rule.x):
             return [tuple(self._resolve(leg, recorded) for leg in (rule.y, rule.x) if leg)]
-        pairs = itertools.combinations(recorded, 2)
-        return [(y, x) for y, x in pairs if y.venue == x.venue]
+        return [*every_pair(recorded)]
 
     def _resolve(self, name: str, recorded: Sequence[Instrument]) -> Instrument:
         try:
@@ -450,27 +481,42 @@ class Engine:
         if rule.timeframe == TICK:
             return TradeTarget(legs[0], self._tapes, places)
         if _is_of_feed(places[0].judge):
-            return FeedTarget(legs, places)
+            return FeedTarget(legs, places, self._clock)
         timeframe = Timeframe.parse(rule.timeframe)
-        target = BarTarget(legs, [self._tapes.of(leg, timeframe) for leg in legs], rule, places)
-        for leg in legs:
-            self._tapes.keep(leg, timeframe, target.need)
-        return target
+        return BarTarget(legs, [self._tapes.of(leg, timeframe) for leg in legs], rule, places)
 
     def _let_go(
         self,
-        before: Mapping[tuple[int, str], Place],
         places: Mapping[tuple[int, str], Place],
-        states: Mapping[tuple[int, str], StoredState],
+        stands: Mapping[tuple[int, str], StoredState],
         rules: Mapping[int, StoredRule],
     ) -> None:
-        """Keep where rules stood that are switched off now, and forget the places of those that are gone."""
-        left = [place for key, place in before.items() if key not in places and place.rule_id in rules]
-        for place in left:
-            place.off = place.off or not rules[place.rule_id].on
-            place.unsaved = True
-        gone = [key for key in states if key[0] not in rules]
-        self._keep_places(left, gone)
+        """Mark where rules stood that are off now, forget targets that are none any more, and end what fired there.
+
+        Args:
+            places: those that are judged from now on.
+            stands: all that is known of where rules stood.
+            rules: all that there are.
+        """
+        left = {key: stand for key, stand in stands.items() if key not in places and key[0] not in self._problems}
+        gone = [key for key in left if key[0] not in rules or rules[key[0]].on]
+        off = [left[key] for key in left.keys() - gone if not left[key].values.get("off")]
+        anew = [stands[key] for key, place in places.items() if place.off and key in stands]
+        ended = [*(left[key] for key in gone), *off, *anew]
+        if not ended:
+            return
+        over = [(each.rule_id, each.target, self._now_of(each.target)) for each in ended]
+        judged = [
+            (each.rule_id, each.target, skipped["held"], self._now_of(each.target))
+            for each in ended
+            for skipped in each.values.get("skipped", ())
+            if skipped["held"] is not None
+        ]
+        marked = [replace(each, values={**each.values, "off": True}) for each in off]
+        self._wait(commit_round(self._store, (), marked, over=over, gone=gone, judged=judged))
+
+    def _now_of(self, target: str) -> int:
+        return self._market.now_at(target.partition(":")[0])
 
     # ----------------------------------------------------------------------------------- status
 
@@ -493,12 +539,20 @@ class Engine:
             return
         words = [f"{leg.symbol} {why}" for leg in target.legs if (why := why_waiting(self._health.get(leg)))]
         for place in target.places:
-            why = " and ".join(words)
+            why = NOT_READY if _method(target) in self._unready else " and ".join(words)
             if not why and place.skipped and (place.at_gap or isinstance(target, TradeTarget)):
                 gaps = [gap for gap in self._store.gaps(state="open") if gap.instrument in target.legs]
                 why = missing_words(gaps[0]) if gaps else ""
             if why:
                 yield WaitingRule(place.rule_id, place.target, place.through_ms, why)
+
+
+def _method(target: Target) -> str:
+    return target.rule.method if isinstance(target, BarTarget) else ""
+
+
+def _stored(places: Mapping[tuple[int, str], Place]) -> dict[tuple[int, str], StoredState]:
+    return {key: place.stored() for key, place in places.items() if place.through_ms is not None}
 
 
 def _is_of_feed(judge: Judge) -> bool:

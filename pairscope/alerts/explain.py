@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from market import Bars, Gap, Instrument, Tick, Timeframe, UnknownName, WrongUse, iso
-from pairscope.alerts.holding import SAME_EXCURSION, plain
-from pairscope.alerts.metrics import METRICS, rows_of, tick_rows
+from market import Bars, Instrument, Tick, Timeframe, UnknownName, WrongUse, iso
+from pairscope.alerts.holding import SAME_EXCURSION
+from pairscope.alerts.metrics import METRICS, bars_before, rows_of, tick_rows
+from pairscope.alerts.preview import openings
 from pairscope.alerts.rules import TICK, Judge, Rule, RuleState, rule_of, sentence
 from pairscope.alerts.wording import describe_pair, legs_of
 from pairscope.sqlite.cache import FOREVER
@@ -19,6 +20,9 @@ from store import SqliteReader
 
 TOLERANCE = 1e-9
 """Values are the same when they differ by no more than this part of them."""
+
+MOST_TRADES = 2_000_000
+"""Where a row is made of more trades than these, its bars are taken as stored."""
 
 Source = Literal["trades", "bars", "ledger", "nothing"]
 
@@ -135,9 +139,9 @@ def _row_again(
     reader: SqliteReader, decision: Decision, rule: Rule, judge: Judge, legs: Sequence[Instrument], now: int
 ) -> _Again:
     """Make the row of a bar again."""
-    timeframe = Timeframe.parse(rule.timeframe)
-    start, end = int(decision.inputs["start_ms"]), decision.end_ms
-    made = [_bars_again(reader, leg, timeframe, start, end, now) for leg in legs]
+    stored = _stored_bars(reader, decision, rule, judge, legs, now)
+    trades = sum(int(leg.trades.sum()) for leg in stored)
+    made = [_bars_again(reader, leg, decision.end_ms) if trades <= MOST_TRADES else _as_stored(leg) for leg in stored]
     bars = [each.bars for each in made]
     rows = rows_of(judge.metrics, rule, bars[0], bars[1] if len(bars) > 1 else None, since_ms=decision.bar_ms)
     words = tuple(each.words for each in made)
@@ -156,20 +160,38 @@ class _Made:
     words: str
 
 
-def _bars_again(reader: SqliteReader, leg: Instrument, timeframe: Timeframe, start: int, end: int, now: int) -> _Made:
+def _stored_bars(
+    reader: SqliteReader, decision: Decision, rule: Rule, judge: Judge, legs: Sequence[Instrument], now: int
+) -> list[Bars]:
+    """Return the bars of each leg that the row is made of: of those before it, as many as this rule knows."""
+    from pairscope.alerts.columns import match  # here, because pages must not wait for the numbers
+
+    timeframe, end = Timeframe.parse(rule.timeframe), decision.end_ms
+    start, now = int(decision.inputs["start_ms"]), max(now, end + timeframe.ms + 1_000)
+    bars = [reader.bars(leg, timeframe, start, end, now=now) for leg in legs]
+    times = match(rule, bars[0], bars[1] if len(bars) > 1 else None).time
+    first = int(times.searchsorted(decision.bar_ms)) - bars_before(judge.metrics, rule)
+    return [leg.between(int(times[first]), end) for leg in bars] if 0 < first < len(times) else bars
+
+
+def _as_stored(stored: Bars) -> _Made:
+    words = f"{stored.instrument.symbol}: {len(stored):,} bars taken as stored: more than {MOST_TRADES:,} trades"
+    return _Made(stored, False, words)
+
+
+def _bars_again(reader: SqliteReader, stored: Bars, end: int) -> _Made:
     """Fold stored trades into bars; take the stored bar where its trades are not there."""
-    stored = reader.bars(leg, timeframe, start, end, now=max(now, end + timeframe.ms + 1_000))
-    ticks = list(chain.from_iterable(reader.ticks(leg, start, end)))
-    folded = fold_trades(stored, ticks)
+    leg, start = stored.instrument, int(stored.time[0]) if len(stored) else end
+    folded = fold_trades(stored, chain.from_iterable(reader.ticks(leg, start, end)))
     good = (folded.trades == stored.trades) & ~stored.klines
     columns = {
         name: np.where(good, column, getattr(stored, name)) for name, column in folded.columns().items()
     }  # fmt: skip
     count, kept = int(good.sum()), len(stored) - int(good.sum())
-    words = f"{leg.symbol}: {count:,} bars made again from {len(ticks):,} trades"
+    words = f"{leg.symbol}: {count:,} bars made again from {int(folded.trades.sum()):,} trades"
     if kept:
         words += f", {kept:,} taken as stored: their trades are not kept, or a candle stands for them"
-    return _Made(Bars(leg, timeframe, *columns.values()), kept == 0, words)
+    return _Made(Bars(leg, stored.timeframe, *columns.values()), kept == 0, words)
 
 
 def fold_trades(stored: Bars, ticks: Iterable[Tick]) -> Bars:
@@ -218,14 +240,12 @@ def _trade_again(reader: SqliteReader, decision: Decision, leg: Instrument) -> _
 def _feed_again(reader: SqliteReader, decision: Decision, legs: Sequence[Instrument]) -> _Again:
     """Count the gaps that the ledger says were open; how stale a feed was is told as it was recorded."""
     recorded = _recorded(decision)
-    gaps = [gap for leg in legs for gap in reader.gaps(leg) if _was_open(gap, decision.decided_ms)]
-    values = {"stale": recorded.get("stale", math.nan), "gap": float(len(gaps))}
+    clock_ms = decision.inputs.get("clock_ms", decision.decided_ms)
+    spans = openings(gap for leg in legs for gap in reader.gaps(leg))
+    many = sum(opened <= clock_ms <= (FOREVER if closed is None else closed) for (_, opened), closed in spans.items())
+    values = {"stale": recorded.get("stale", math.nan), "gap": float(many)}
     words = ("open gaps are counted in the ledger; how stale the data were is not stored, and told as it was recorded",)
     return _Again(values, "ledger", words)
-
-
-def _was_open(gap: Gap, time_ms: int) -> bool:
-    return gap.opened_ms <= time_ms and (FOREVER if gap.closed_ms is None else gap.closed_ms) >= time_ms
 
 
 # ----------------------------------------------------------------------------------- comparison
@@ -275,7 +295,7 @@ def _line(seen: Seen) -> str:
 
 
 def _text(value: float | None) -> str:
-    return "–" if value is None else f"{plain(value):.10g}" if math.isfinite(value) else "infinite"
+    return "–" if value is None else f"{value:.10g}" if math.isfinite(value) else "infinite"
 
 
 def _verdict_line(decision: Decision, outcome: str) -> str:

@@ -244,8 +244,10 @@ def _senseless(comparison: Comparison) -> str:
     least, most = LEAST.get(comparison.metric, -math.inf), MOST.get(comparison.metric, math.inf)
     if comparison.absolute:
         least = max(0.0, least)
-    if comparison.low < least or (comparison.low == least and comparison.kind in ("<", "crosses below")):
+    if comparison.band and (comparison.low, comparison.high) == (least, most):
+        return f"{name} is never below {plain(least)} nor above {plain(most)}"
+    if comparison.low < least or (comparison.low == least and comparison.kind in ("<", ">=", "crosses below")):
         return f"{name} is never below {plain(least)}"
-    if comparison.high > most or (comparison.high == most and comparison.kind in (">", "crosses above")):
+    if comparison.high > most or (comparison.high == most and comparison.kind in (">", "<=", "crosses above")):
         return f"{name} is never above {plain(most)}"
     return ""

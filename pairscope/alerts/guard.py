@@ -28,6 +28,8 @@ _SPECIAL = tuple(
 )
 """What no stranger reaches, by the registries of special addresses; of IPv6 only what lies in its public part."""
 
+_LOCALHOST = ("127.0.0.1", "::1")
+
 
 class Refused(ConnectionError):
     """An address that nothing is sent to; the message says why."""
@@ -55,6 +57,12 @@ class Guard:
         if address is None:
             return False
         return is_public(address) or any(address in network for network in self._networks)
+
+    def refuses_literally(self, host: str) -> bool:
+        """Tell whether a host, of which no server of names is asked, is private and was not allowed."""
+        if _folded(host) == "localhost":
+            return not (self.admits_name(host) or all(self.admits(address) for address in _LOCALHOST))
+        return _address(host) is not None and not self.admits_name(host) and not self.admits(host)
 
     def choose(self, host: str, found: Sequence[str]) -> tuple[str, ...]:
         """Return the addresses of `host` that may be connected to, which are all of them.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pairscope.alerts.rules import Judge, Rule, RuleState, Verdict, values_of
+from pairscope.alerts.rules import Judge, Rule, RuleState, Verdict, plain_value, values_of
 from pairscope.stores.alerts import NewDecision, StoredState
 
 JUDGED_FIELDS = (
@@ -17,7 +17,7 @@ JUDGED_FIELDS = (
 """What a rule is about: where one of these changes, where it stood means nothing any more."""
 
 LATE_MS = 5_000
-"""What is decided longer after the end of its row is marked late."""
+"""What is decided longer after the end of its row is marked late; a recording that is replayed has no present."""
 
 SAME_EXCURSION = "the same excursion as alert {}"
 
@@ -64,6 +64,8 @@ class Place:
         last_id: of the last trade judged, for a rule about every trade.
         skipped: what could not be judged yet, the oldest first.
         at_gap: whether the last row was skipped: the last stretch goes on.
+        seen_ms: it was judged through here before it began again where a gap was filled.
+        held: rows of which it was told, before it began again, that the condition seemed to hold.
     """
 
     rule_id: int
@@ -76,11 +78,13 @@ class Place:
     last_id: int = -1
     skipped: list[Skipped] = field(default_factory=list)
     at_gap: bool = False
+    seen_ms: int = 0
+    held: list[int] = field(default_factory=list)
     unsaved: bool = True
     urgent: bool = False
     """Whether it changed together with a decision, and is to be kept in the same transaction."""
     off: bool = False
-    """Whether it was switched off when it was kept last."""
+    """Whether it begins anew: it was switched off, or about something else."""
     last: RuleState | None = None
     """The state that was kept last."""
     of: str = ""
@@ -93,7 +97,7 @@ class Place:
         """Tell whether it is worth keeping now; with `every` also when only rows have gone by."""
         if self.through_ms is None or not self.unsaved:
             return False
-        return every or self.last is not self.state or bool(self.skipped)
+        return every or self.last is not self.state
 
     def kept(self) -> None:
         """Note that it was kept as it is."""
@@ -104,6 +108,8 @@ class Place:
         values: dict[str, object] = {"of": self.of, "state": self.state.to_values()}
         if self.skipped:
             values |= {"skipped": [each.to_values() for each in self.skipped], "at_gap": self.at_gap}
+        if self.seen_ms > (self.through_ms or 0):
+            values |= {"seen": self.seen_ms, "held": list(self.held)}
         if self.last_id >= 0:
             values["trade"] = self.last_id
         if self.off:
@@ -111,14 +117,20 @@ class Place:
         return StoredState(self.rule_id, self.target, self.through_ms or 0, values)
 
     def take(self, stored: StoredState) -> None:
-        """Go on from what was kept, unless it was kept of another condition or pair."""
+        """Go on from what was kept; what was off, or of another condition, begins anew behind its last row."""
         values = stored.values
-        if values.get("of") != self.of or not stored.through_ms:
+        if not stored.through_ms:
             return
-        self.state, self.through_ms = RuleState.of_values(values["state"]), stored.through_ms
+        self.through_ms, self.last_id = stored.through_ms, int(values.get("trade", -1))
+        state, same = RuleState.of_values(values["state"]), values.get("of") == self.of
+        self.off = not same or bool(values.get("off"))
+        if self.off:
+            self.state = RuleState(fired_ms=state.fired_ms if same else None)
+            return
+        self.state = state
         self.skipped = [Skipped.of_values(each) for each in values.get("skipped", ())]
-        self.at_gap, self.last_id = bool(values.get("at_gap")), int(values.get("trade", -1))
-        self.off = bool(values.get("off"))
+        self.at_gap = bool(values.get("at_gap"))
+        self.seen_ms, self.held = int(values.get("seen", 0)), list(values.get("held", ()))
         self.unsaved = False
 
 
@@ -140,20 +152,24 @@ class Seen:
     label: str
     now_ms: int
     trade_id: int = 0
+    clock_ms: int | None = None
+    """The time by this machine's clock, which dates the ledger of gaps."""
 
 
 def decide(place: Place, seen: Seen, state: RuleState, verdict: Verdict) -> NewDecision:
     """Return what is kept of a verdict, with the state before it."""
     found = verdict.found
     inputs: dict[str, object] = {
-        "metrics": {name: plain(value) for name, value in seen.values.items() if name in place.judge.metrics},
+        "metrics": {name: plain_value(value) for name, value in seen.values.items() if name in place.judge.metrics},
         "state": state.to_values(),
         "start_ms": seen.start_ms,
         "end_ms": seen.end_ms,
         "rows": seen.rows,
     }
+    if seen.clock_ms is not None:
+        inputs["clock_ms"] = seen.clock_ms
     if state.before is not None:
-        inputs["before"] = {name: plain(value) for name, value in state.before.items()}
+        inputs["before"] = {name: plain_value(value) for name, value in state.before.items()}
     return NewDecision(
         rule_id=place.rule_id,
         target=place.target,
@@ -163,7 +179,7 @@ def decide(place: Place, seen: Seen, state: RuleState, verdict: Verdict) -> NewD
         trade_id=seen.trade_id,
         end_ms=seen.end_ms,
         decided_ms=seen.now_ms,
-        late=seen.now_ms - seen.end_ms > LATE_MS,
+        late=seen.now_ms - seen.end_ms > LATE_MS and seen.label != "REPLAY",
         metric=found.metric,
         direction=found.direction,
         value=None if math.isnan(found.value) else found.value,
@@ -173,10 +189,3 @@ def decide(place: Place, seen: Seen, state: RuleState, verdict: Verdict) -> NewD
         label=seen.label,
         notify=place.rule.notify if verdict.outcome == "fired" else (),
     )
-
-
-def plain(value: float) -> float | str | None:
-    """Return a number as JSON has it: None for what is not one, and what is infinite by its name."""
-    if math.isfinite(value):
-        return value
-    return None if math.isnan(value) else str(value)

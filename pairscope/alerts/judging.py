@@ -4,24 +4,30 @@ A row is judged when every leg is settled through its end, and all trades of its
 whole are skipped and remembered, and judged when the missing trades have come; the present goes on meanwhile.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
-from market import Gap, Instrument, Label, Timeframe
+from market import Bars, Gap, Instrument, Label, Timeframe
 from pairscope.alerts.depths import bars_before, rows_known
 from pairscope.alerts.holding import SAME_EXCURSION, Place, Seen, Skipped, decide
 from pairscope.alerts.metrics import Rows, is_heavy, rows_of
 from pairscope.alerts.rules import Rule, RuleState, Verdict
-from pairscope.alerts.stretches import Stretch
 from pairscope.alerts.tape import Tape, context_start, missing_words
 from pairscope.recording.health import SymbolHealth
-from pairscope.stores.alerts import Decision, NewDecision, read_decisions
+from pairscope.stores.alerts import NewDecision, read_decisions
 from store import SqliteStore
 
 ROWS_A_ROUND = 20_000
 """So many rows of one target are judged at once: after a long stop the others wait less."""
+
+STEPS_A_ROUND = 200_000
+"""So many rows at once of all the rules about a target together."""
+
+SETTLING = 100
+"""So many rows behind a gap that was filled may pass until a rule stands where it stood without them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,18 +50,24 @@ class Round:
     more: bool = False
     """Whether there is more to judge than one round takes."""
     steps: int = 0
-    _open_after: tuple[Gap, ...] | None = None
+    _open: dict[Instrument, list[Gap]] | None = None
+    _touching: dict[tuple[tuple[Instrument, ...], int, int], tuple[Gap, ...]] = field(default_factory=dict)
 
-    def open_gaps(self, legs: Collection[Instrument], start_ms: int, end_ms: int) -> tuple[Gap, ...]:
+    def open_gaps(self, legs: tuple[Instrument, ...], start_ms: int, end_ms: int) -> tuple[Gap, ...]:
         """Return the gaps of these legs that touch a time and may still be filled, as far as the bars show them."""
-        if self._open_after is None:
-            self._open_after = self.store.gaps(state="open")
-        known = {gap.key: gap for gap in (*(self.open_before or ()), *self._open_after)}
-        return tuple(
-            gap
-            for gap in known.values()
-            if gap.instrument in legs and gap.start_ms <= end_ms and gap.end_ms >= start_ms
-        )
+        key = (legs, start_ms, end_ms)
+        if key not in self._touching:
+            gaps = [gap for leg in legs for gap in self._open_of(leg)]
+            self._touching[key] = tuple(gap for gap in gaps if gap.start_ms <= end_ms and gap.end_ms >= start_ms)
+        return self._touching[key]
+
+    def _open_of(self, leg: Instrument) -> Sequence[Gap]:
+        if self._open is None:
+            self._open = {}
+            known = {gap.key: gap for gap in (*(self.open_before or ()), *self.store.gaps(state="open"))}
+            for gap in known.values():
+                self._open.setdefault(gap.instrument, []).append(gap)
+        return self._open.get(leg, ())
 
     def note(
         self,
@@ -87,7 +99,6 @@ class Round:
 class Piece:
     """Rows with their values as plain numbers, ready to be judged."""
 
-    rows: Rows
     start_ms: int
     """Of the earliest bar that they were computed from."""
     context: int
@@ -95,13 +106,16 @@ class Piece:
     times: list[int]
     ends: list[int]
     whole: list[bool]
+    since: list[int]
 
     @classmethod
     def of(cls, rows: Rows, start_ms: int, context: int) -> "Piece":
         """Unpack rows."""
         columns = {name: column.tolist() for name, column in rows.values.items()}
         values = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        return cls(rows, start_ms, context, values, rows.time.tolist(), rows.end.tolist(), rows.whole.tolist())
+        since = rows.time if rows.since is None else rows.since
+        times, ends, whole = rows.time.tolist(), rows.end.tolist(), rows.whole.tolist()
+        return cls(start_ms, context, values, times, ends, whole, since.tolist())
 
     def seen(self, at: int, label: str, now_ms: int) -> Seen:
         """Return one row as it is told of in a decision."""
@@ -149,8 +163,9 @@ class BarTarget:
         self._all = Kind(names, max((kind.need for kind in kinds), default=0))
         self._done: int | None = None
         self._looked: tuple[int, ...] = ()
-        self._context = (2**62, 0)
-        """Since when a start of the context is in use, and that start."""
+        self._rows_a_round = min(ROWS_A_ROUND, STEPS_A_ROUND // max(1, len(self.places)))
+        self._context: tuple[int, int, list[int]] = (2**62, 0, [])
+        """Since when a start of the context is in use, that start, and from when on there were bars."""
 
     def is_due(self, limits: Mapping[Tape, int | None]) -> bool:
         """Tell whether more is settled than was judged, or an earlier bar has changed."""
@@ -169,7 +184,10 @@ class BarTarget:
             self._begin(until)
         self._look_back(now)
         behind = [place for place in self.places if place.through_ms is not None and place.through_ms < until]
-        self._done = self._go_on(now, behind, until) if behind else until
+        newest = max((place.through_ms or 0 for place in behind), default=until)
+        present = [place for place in behind if place.through_ms == newest]
+        past = [place for place in behind if place.through_ms != newest]
+        self._done = min((self._go_on(now, some, until) for some in (present, past) if some), default=until)
 
     def forget_progress(self) -> None:
         """Look at every place again in the next round."""
@@ -185,6 +203,7 @@ class BarTarget:
             elif place.off:
                 place.through_ms = max(place.through_ms, first)
                 place.state, place.skipped, place.at_gap = place.state.broken(), [], False
+                place.seen_ms, place.held = 0, []
             place.unsaved |= place.off
             place.off = False
 
@@ -192,7 +211,7 @@ class BarTarget:
         """Return where the piece of a long stretch ends; what has no bars at all is passed over."""
         first = [int(each[0]) for tape in self.tapes if len(each := self._times(tape, since, until))]
         start = max(first) if len(first) == len(self.tapes) else until
-        return min(until, self.timeframe.floor(start) + ROWS_A_ROUND * self.timeframe.ms)
+        return min(until, self.timeframe.floor(start) + self._rows_a_round * self.timeframe.ms)
 
     def _times(self, tape: Tape, since: int, until: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         tape.reach(since)
@@ -208,14 +227,14 @@ class BarTarget:
 
         More context than is needed changes no value, and pieces of tapes that are shared are cut once.
         """
-        begun, start = self._context
+        begun, start, earliest = self._context
         grid = max(1, self._all.need // 2) * self.timeframe.ms
-        if not begun <= since <= begun + grid:
+        if not begun <= since <= begun + grid or earliest != [tape.earliest for tape in self.tapes]:
             start = context_start(self.tapes, self.rule, since, self._all.need)
             start -= start % grid
             for tape in self.tapes:
                 tape.reach(start)
-            self._context = (since, start)
+            self._context = (since, start, [tape.earliest for tape in self.tapes])
         return start
 
     def _go_on(self, now: Round, places: Sequence[Place], until: int) -> int:
@@ -224,7 +243,7 @@ class BarTarget:
         A rule stays at its last row when none came after it: the trades of a gap may make some yet.
         """
         since = min(place.through_ms or 0 for place in places)
-        while until - since > ROWS_A_ROUND * self.timeframe.ms:
+        while until - since > self._rows_a_round * self.timeframe.ms:
             end = self._piece_end(since, until)
             found = self._judge_between(now, places, since, end)
             if found or end == until:
@@ -247,27 +266,35 @@ class BarTarget:
         for place in places:
             kind = self._kinds[place] if gapped else self._all
             if kind not in pieces:
-                rows = rows_of(kind.names, self.rule, bars[0], bars[1] if len(bars) > 1 else None, since_ms=since)
-                pieces[kind] = Piece.of(rows, start, self._all.need)
+                pieces[kind] = self._piece(kind, bars, start, since)
             self._walk(now, place, pieces[kind])
         return any(piece.times for piece in pieces.values())
+
+    def _piece(self, kind: Kind, bars: Sequence[Bars], start: int, since: int) -> Piece:
+        since = max(since, *(tape.whole_from for tape in self.tapes))
+        rows = rows_of(kind.names, self.rule, bars[0], bars[1] if len(bars) > 1 else None, since_ms=since)
+        return Piece.of(rows, start, self._all.need)
 
     def _walk(self, now: Round, place: Place, piece: Piece) -> None:
         """Judge the rows that a rule has not seen yet."""
         through, step = place.through_ms or 0, place.judge.step
         times, ends, whole, values = piece.times, piece.ends, piece.whole, piece.values
+        told = _told(now, place, through) if place.seen_ms > through else {}
         now.steps += len(times)
         place.unsaved |= bool(times)
         for at in range(len(times)):
             if times[at] < through:
                 continue
             if not whole[at]:
-                self._skip(now, place, piece, at)
+                if not self._skip(now, place, piece, at):
+                    break
                 place.through_ms = ends[at]
                 continue
             place.at_gap, place.through_ms = False, ends[at]
             before = place.state
             state, verdict = step(before, ends[at], values[at])
+            if told:
+                state, verdict = _as_told(place, piece, at, (state, verdict), told)
             if state is before:
                 continue
             place.state = state
@@ -275,6 +302,8 @@ class BarTarget:
                 now.note(place, over_ms=ends[at])
             if verdict is not None:
                 now.note(place, decide(place, self._seen(now, piece, at), before, verdict))
+        if place.held:
+            self._end_held(now, place)
 
     def _now(self, now: Round) -> int:
         return now.now_at[self.legs[0].venue]
@@ -284,25 +313,38 @@ class BarTarget:
 
     # ------------------------------------------------------------------------ what is not whole
 
-    def _skip(self, now: Round, place: Place, piece: Piece, at: int) -> None:
-        """Pass a row over whose trades are not all stored; remember it if they may still come."""
-        time, end = piece.times[at], piece.ends[at]
-        context = self._context_of(place, time)
-        gaps = now.open_gaps(self.legs, context, end)
-        if gaps or self._may_be_open(now, end):
-            if not place.at_gap:
-                begun = self._gap_begins(place, gaps, time)
-                place.skipped.append(Skipped(begun, end, self._context_of(place, begun), place.state))
-                place.at_gap = True
-            last = replace(place.skipped[-1], to_ms=end)
-            if last.held_ms is None and last.state.armed and gaps:
-                last = self._hold(now, place, piece, at, last, gaps[0])
-            place.skipped[-1] = last
-            place.unsaved = True
+    def _skip(self, now: Round, place: Place, piece: Piece, at: int) -> bool:
+        """Pass a row over whose trades are not all stored; remember it if they may still come.
+
+        Returns:
+            False where the next round is to tell whether they may: the row is not passed over then.
+        """
+        end = piece.ends[at]
+        gaps = now.open_gaps(self.legs, piece.since[at], end)
+        if not gaps and self._may_be_open(now, end):
+            self._looked = ()
+            return False
+        if gaps:
+            self._put_off(now, place, piece, at, gaps)
         else:
             place.at_gap = False
         if place.state.since_ms is not None or place.state.before is not None:
             place.state = place.state.broken()
+        return True
+
+    def _put_off(self, now: Round, place: Place, piece: Piece, at: int, gaps: Sequence[Gap]) -> None:
+        """Remember a row that is to be judged when its trades have come, and the rows that those will make."""
+        last_ms = self.timeframe.floor(max(gap.end_ms for gap in gaps)) + self.timeframe.ms
+        end = max(piece.ends[at], last_ms)
+        if not place.at_gap:
+            begun = self._gap_begins(place, gaps, piece.times[at])
+            place.skipped.append(Skipped(begun, end, piece.since[at], place.state))
+            place.at_gap = True
+        last = replace(place.skipped[-1], to_ms=max(end, place.skipped[-1].to_ms))
+        if last.held_ms is None and last.state.armed and not place.held:
+            last = self._hold(now, place, piece, at, last, gaps[0])
+        place.skipped[-1] = last
+        place.unsaved = True
 
     def _gap_begins(self, place: Place, gaps: Sequence[Gap], time: int) -> int:
         """Return from when on rows may come when gaps are filled: after the last one judged, up to the one skipped."""
@@ -312,9 +354,6 @@ class BarTarget:
     def _may_be_open(self, now: Round, end: int) -> bool:
         """Tell whether the bars may be older than what is known of gaps."""
         return now.open_before is None or any(tape.changed_ms < end for tape in self.tapes)
-
-    def _context_of(self, place: Place, time: int) -> int:
-        return context_start(self.tapes, self.rule, time, self._kinds[place].need)
 
     def _hold(self, now: Round, place: Place, piece: Piece, at: int, skipped: Skipped, gap: Gap) -> Skipped:
         """Tell that the condition seems to hold on trades that are not whole, once."""
@@ -334,98 +373,141 @@ class BarTarget:
         if not any(place.skipped for place in self.places):
             self._looked = versions
             return
+        pieces: dict[tuple[Kind, int, int], Piece | None] = {}
+        waiting = [self._take_up(now, place, pieces) for place in self.places if place.skipped]
+        self._looked = versions if not any(waiting) or now.open_before is not None else ()
+
+    def _take_up(self, now: Round, place: Place, pieces: "dict[tuple[Kind, int, int], Piece | None]") -> bool:
+        """Judge what a rule has skipped, as far as that can be judged now; return whether some of it waits."""
         waiting = False
-        for place in self.places:
-            for skipped in tuple(place.skipped):
-                if self._is_blocked(now, skipped):
-                    waiting = True
-                elif place.at_gap and skipped is place.skipped[-1]:
-                    self._rewind(now, place, skipped)
-                else:
-                    self._catch_up(now, place, skipped)
-        self._looked = versions if not waiting or now.open_before is not None else ()
+        for skipped in tuple(place.skipped):
+            if self._is_blocked(now, skipped):
+                waiting = True
+            elif place.at_gap and skipped is place.skipped[-1]:
+                self._begin_again(now, place, skipped)
+            elif not self._changes_nothing(now, place, skipped, pieces):
+                self._begin_again(now, place, skipped)
+                return True
+        return waiting
 
     def _is_blocked(self, now: Round, skipped: Skipped) -> bool:
         end = skipped.from_ms + self.timeframe.ms
         return bool(now.open_gaps(self.legs, skipped.context_ms, end)) or self._may_be_open(now, end)
 
-    def _rewind(self, now: Round, place: Place, skipped: Skipped) -> None:
-        """Begin again before what was skipped: nothing was judged since."""
-        place.skipped.remove(skipped)
+    def _begin_again(self, now: Round, place: Place, skipped: Skipped) -> None:
+        """Judge again from before what was skipped; what was decided since stays as it is."""
+        first, through = place.skipped.index(skipped), place.through_ms or 0
+        place.held += [each.held_ms for each in place.skipped[first:] if each.held_ms is not None]
+        del place.skipped[first:]
+        place.seen_ms = max(place.seen_ms, through)
         place.state, place.through_ms, place.at_gap = skipped.state, skipped.from_ms, False
         self._done = min(self._done or 0, skipped.from_ms)
-        now.note(place, judged=(skipped.held_ms, self._now(now)))
+        now.note(place)
 
-    def _catch_up(self, now: Round, place: Place, skipped: Skipped) -> None:
-        """Judge what was skipped although later rows were judged already; where the rule stands now does not change."""
-        piece = self._past(now, place, skipped.from_ms, place.through_ms or 0)
-        place.skipped.remove(skipped)
-        state = skipped.state
-        for at, time in enumerate(piece.times if piece else ()):
+    def _end_held(self, now: Round, place: Place) -> None:
+        """Note of rows that were held whether they have been judged now, or are skipped again."""
+        for bar in [bar for bar in place.held if bar < (place.through_ms or 0)]:
+            place.held.remove(bar)
+            at = next((at for at, each in enumerate(place.skipped) if each.from_ms <= bar < each.to_ms), None)
+            if at is not None and place.skipped[at].held_ms is None:
+                place.skipped[at] = replace(place.skipped[at], held_ms=bar)
+            else:
+                now.note(place, judged=(bar, self._now(now)))
+
+    def _changes_nothing(
+        self, now: Round, place: Place, skipped: Skipped, pieces: "dict[tuple[Kind, int, int], Piece | None]"
+    ) -> bool:
+        """Tell whether a rule stands where it would had it judged what it skipped, and let go of that if so.
+
+        The skipped rows are judged, and as many behind them as it takes until it makes no difference that they were
+        skipped. If any of them comes to something, or it never is so, everything behind them is to be judged again.
+        """
+        if skipped.to_ms - skipped.from_ms > self._rows_a_round * self.timeframe.ms:
+            return False
+        piece = self._again(place, skipped, pieces)
+        following = place.skipped.index(skipped) + 1
+        until = place.skipped[following].from_ms if following < len(place.skipped) else place.through_ms or 0
+        state, step, live = skipped.state, place.judge.step, skipped.state.broken()
+        for at, time in enumerate(piece.times if piece is not None else ()):
             assert piece is not None
-            if time >= skipped.to_ms:
+            behind = time >= skipped.to_ms
+            if time >= until or (behind and state == live):
                 break
             if not piece.whole[at]:
-                context = self._context_of(place, time)
-                if now.open_gaps(self.legs, context, piece.ends[at]) or self._may_be_open(now, piece.ends[at]):
-                    place.skipped.append(replace(skipped, from_ms=time, context_ms=context, state=state))
-                    place.skipped.sort(key=lambda each: each.from_ms)
-                    now.note(place)
-                    return
+                if behind:
+                    return False
+                if now.open_gaps(self.legs, piece.since[at], piece.ends[at]) or self._may_be_open(now, piece.ends[at]):
+                    return state.broken() == live and self._shorten(now, place, skipped, piece, at, state)
                 state = state.broken()
                 continue
-            before = state
-            state, verdict = place.judge.step(before, piece.ends[at], piece.values[at])
-            if verdict is not None:
-                self._late(now, place, piece, at, skipped, (before, state, verdict))
+            now.steps += 1
+            values, end = piece.values[at], piece.ends[at]
+            state, verdict = step(state, end, values)
+            live, other = step(live, end, values) if behind else (live, None)
+            if verdict is not None or other is not None:
+                return False
+        if state != live:
+            return False
+        place.skipped.remove(skipped)
         now.note(place, judged=(skipped.held_ms, self._now(now)))
+        return True
 
-    def _past(self, now: Round, place: Place, since: int, until: int) -> Piece | None:
-        """Read and compute rows of long ago."""
-        stretch = Stretch(now.store, self._kinds[place].names, self.rule, self.legs, now=self._now(now))
-        pieces = [rows for rows in stretch.rows(since, until) if len(rows)]
-        if not pieces:
+    def _shorten(
+        self, now: Round, place: Place, skipped: Skipped, piece: Piece, at: int, state: RuleState
+    ) -> Literal[True]:
+        """Let what is left of a stretch wait for the next gap in it."""
+        left = replace(skipped, from_ms=piece.times[at], context_ms=piece.since[at], state=state)
+        place.skipped[place.skipped.index(skipped)] = left
+        now.note(place)
+        return True
+
+    def _again(
+        self, place: Place, skipped: Skipped, pieces: "dict[tuple[Kind, int, int], Piece | None]"
+    ) -> Piece | None:
+        """Return the rows that were skipped and some behind them, the same ones for all rules that skipped them."""
+        kind, since = self._kinds[place], skipped.from_ms
+        key = (kind, since, skipped.to_ms)
+        if key not in pieces:
+            until = skipped.to_ms + SETTLING * self.timeframe.ms
+            start = context_start(self.tapes, self.rule, since, kind.need)
+            bars = [bars for tape in self.tapes if (bars := tape.between(start, until)) is not None]
+            pieces[key] = self._piece(kind, bars, start, since) if len(bars) == len(self.tapes) else None
+        return pieces[key]
+
+
+def _told(now: Round, place: Place, since_ms: int) -> dict[int, int]:
+    """Return the bars from a time on at which a rule fired already, and the numbers of the alerts."""
+    fired = read_decisions(
+        now.store, outcome="fired", rule_id=place.rule_id, target=place.target, start=since_ms + 1, limit=10_000
+    )
+    return {each.bar_ms: each.id for each in fired}
+
+
+def _as_told(
+    place: Place, piece: Piece, at: int, judged: tuple[RuleState, Verdict | None], told: Mapping[int, int]
+) -> tuple[RuleState, Verdict | None]:
+    """Return what a row comes to that is judged again: what was told stays told, and no excursion is told of twice."""
+    state, verdict = judged
+    fires = verdict is not None and verdict.outcome == "fired"
+    if piece.times[at] in told:
+        if fires or not state.armed:
+            return state, None
+        return replace(state, armed=False, since_ms=None, fired_ms=piece.ends[at], told=""), None
+    if verdict is None or not fires:
+        return judged
+    twin = _told_later(place, piece, at, state, told)
+    return state, verdict if twin is None else Verdict("suppressed", SAME_EXCURSION.format(twin), verdict.found)
+
+
+def _told_later(place: Place, piece: Piece, at: int, state: RuleState, told: Mapping[int, int]) -> int | None:
+    """Return the alert that has told already, at a later row, of the excursion that begins at a row."""
+    for later in range(at + 1, len(piece.times)):
+        if not piece.whole[later]:
+            state = state.broken()
+            continue
+        state, verdict = place.judge.step(state, piece.ends[later], piece.values[later])
+        if state.armed or verdict is not None:
             return None
-        values = {name: np.concatenate([each.values[name] for each in pieces]) for name in pieces[0].values}
-        time, end, whole = (
-            np.concatenate([getattr(each, name) for each in pieces]) for name in ("time", "end", "whole")
-        )
-        return Piece.of(Rows(time, end, whole, values), self._context_of(place, int(time[0])), self._kinds[place].need)
-
-    def _late(
-        self,
-        now: Round,
-        place: Place,
-        piece: Piece,
-        at: int,
-        skipped: Skipped,
-        step: tuple[RuleState, RuleState, Verdict],
-    ) -> None:
-        """Log what a skipped row comes to; an excursion that was told of since is not told again."""
-        before, state, verdict = step
-        over_ms = None
-        if verdict.outcome == "fired":
-            twin = self._next_fired(now, place, skipped.to_ms)
-            over_ms = self._over_ms(place, piece, at, state)
-            if twin is not None and (over_ms is None or twin.end_ms <= over_ms):
-                verdict, over_ms = Verdict("suppressed", SAME_EXCURSION.format(twin.id), verdict.found), None
-        decision = decide(place, self._seen(now, piece, at), before, verdict)
-        now.note(place, decision, over_ms=over_ms)
-
-    def _next_fired(self, now: Round, place: Place, time_ms: int) -> Decision | None:
-        """Return what fired first from a bar on."""
-        found = read_decisions(
-            now.store, outcome="fired", rule_id=place.rule_id, target=place.target, start=time_ms + 1, limit=10_000
-        )
-        return min(found, key=lambda each: each.bar_ms, default=None)
-
-    def _over_ms(self, place: Place, piece: Piece, at: int, state: RuleState) -> int | None:
-        """Return when an excursion that fired at a row was over; None: it has not been until now."""
-        for later in range(at + 1, len(piece.times)):
-            if not piece.whole[later]:
-                state = state.broken()
-                continue
-            state, _ = place.judge.step(state, piece.ends[later], piece.values[later])
-            if state.armed:
-                return piece.ends[later]
-        return None
+        if piece.times[later] in told:
+            return told[piece.times[later]]
+    return None

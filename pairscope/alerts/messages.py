@@ -5,11 +5,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from market import WrongUse, iso
+from pairscope.alerts.levels import level_of
 from pairscope.alerts.metrics import METRICS
-from pairscope.alerts.rules import describe_pair, legs_of, rule_of, sentence
+from pairscope.alerts.records import severity_of
+from pairscope.alerts.rules import SEVERITIES, describe_pair, legs_of, rule_of, sentence
 from pairscope.stores.alerts import Decision, Waiting
 
 VERSION = 1
@@ -17,7 +18,6 @@ SHOWN = 20
 """Alerts that have a line of their own in a digest."""
 
 REPEATED = "may be a repetition"
-SEVERITIES = ("info", "warning", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def message_of(due: Due, link: str) -> Message:
         "title": title,
         "text": "\n".join(lines),
     }
-    return Message(due.waiting.dedupe, _severity(decision), title, tuple(lines), link, body)
+    return Message(due.waiting.dedupe, severity_of(decision.rule), title, tuple(lines), link, body)
 
 
 def alert_values(decision: Decision) -> dict[str, object]:
@@ -78,7 +78,7 @@ def alert_values(decision: Decision) -> dict[str, object]:
         "x": x,
         "timeframe": decision.rule.get("timeframe"),
         "outcome": decision.outcome,
-        "severity": _severity(decision),
+        "severity": severity_of(decision.rule),
         "metric": decision.metric,
         "direction": decision.direction,
         "value": _number(decision.value),
@@ -109,7 +109,7 @@ def digest_of(dues: Sequence[Due], link_of: Callable[[Decision], str]) -> Messag
         *(f"#{due.decision.id} {iso(due.decision.end_ms)} {title_of(due.decision)}" for due in newest_first[:SHOWN]),
         f"all: {ranges([due.decision.id for due in dues])}",
     ]
-    worst = max((_severity(due.decision) for due in dues), key=SEVERITIES.index)
+    worst = max((severity_of(due.decision.rule) for due in dues), key=SEVERITIES.index)
     link = link_of(newest_first[0].decision)
     alerts = [{"id": due.decision.id, "dedupe": due.waiting.dedupe, "repeat": due.repeat} for due in dues]
     body: dict[str, object] = {
@@ -151,16 +151,9 @@ def title_of(decision: Decision) -> str:
     """Return what happened in one line, such as ``ETHUSDT / BTCUSDT: z-score above 2 (2.31)``."""
     metric = METRICS.get(decision.metric)
     words = metric.words if metric else decision.metric
-    level = _number(decision.threshold)
     value = _number(decision.value)
-    if level is not None and value is not None and _is_mirrored(decision, value, level):
-        level = -level
+    level = level_of(decision.rule, decision.metric, value, _number(decision.threshold))
     return _inert(f"{describe_pair(decision.target)}: {words} {decision.direction} {shown(level)} ({shown(value)})")
-
-
-def _is_mirrored(decision: Decision, value: float, level: float) -> bool:
-    """Tell whether the level of an absolute value was reached on the other side of zero."""
-    return decision.direction == "below" and value < 0 < level and "abs(" in str(decision.rule.get("when", ""))
 
 
 def rule_words(decision: Decision) -> str:
@@ -195,11 +188,6 @@ def _inert(text: str) -> str:
 
 def _late_seconds(decision: Decision) -> float | None:
     return max(0, decision.decided_ms - decision.end_ms) / 1000 if decision.late else None
-
-
-def _severity(decision: Decision) -> str:
-    severity: Any = decision.rule.get("severity")
-    return severity if severity in SEVERITIES else "warning"
 
 
 def _number(value: float | None) -> float | None:

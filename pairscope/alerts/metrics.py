@@ -62,13 +62,15 @@ class Rows:
 
     `time` is the start of each bar (of a trade: its time), `end` when it is known: the end of the bar, the time of the
     trade. `whole` says of each row whether all that it was computed from is stored: no gap in its window. A row that is
-    not whole has values all the same, which may be wrong; NaN is "not enough data".
+    not whole has values all the same, which may be wrong; NaN is "not enough data". `since` is from when on a row of
+    bars knows what happened; None of trades and feeds, which know nothing but themselves.
     """
 
     time: Integers
     end: Integers
     whole: Flags
     values: Mapping[str, Floats]
+    since: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.time)

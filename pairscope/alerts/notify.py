@@ -1,8 +1,9 @@
 """Carries what fired to people: the one face of delivering.
 
 check_channel  whether an address can be a channel, before it is kept
+privacy_note   what to do, where it names a private place that is not reached
 Deliverer      makes the deliveries that wait in the store, in a thread of its own
-send_test      tells over one channel that it works
+send_tests     tells over channels that they work; send_test: over one
 
 channels.py    what addresses may say, and what each kind of channel is sent
 messages.py    what is said about an alert
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
@@ -25,19 +26,21 @@ from pairscope.alerts.carrier import Carrier, Delivering
 from pairscope.alerts.channels import (
     KINDS,
     canonical,
+    names_no_host,
     refuse_plain_secrets,
     refuse_unknown_secrets,
     scheme_of,
     split,
 )
+from pairscope.alerts.guard import Guard
 from pairscope.alerts.messages import trial_message
 from pairscope.alerts.outbox import TROUBLE_SECONDS, ChannelStatus, DeliveryStatus, Outbox
-from pairscope.alerts.sender import PATIENCE, Patience, Resolve, ask_worker, resolve
+from pairscope.alerts.sender import PATIENCE, Answer, Patience, Resolve, ask_worker, resolve
 from pairscope.settings import PLACEHOLDER
 from pairscope.stores.alerts import Decision, Receipt
 from store import SqliteStore
 
-__all__ = ["ChannelStatus", "Deliverer", "DeliveryStatus", "check_channel", "send_test"]
+__all__ = ["ChannelStatus", "Deliverer", "DeliveryStatus", "check_channel", "privacy_note", "send_test", "send_tests"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,9 +51,6 @@ LONGEST_LOOK = 5.0
 
 LAST_SECONDS = 1.0
 """What is on its way when a process ends is given so long; what stays is sent again by the next one."""
-
-RESOLVERS = 32
-"""Names are looked up by so many threads, since a lookup may hang and none may hold up another channel."""
 
 
 def check_channel(address: str, settings: Delivering) -> str:
@@ -76,6 +76,21 @@ def check_channel(address: str, settings: Delivering) -> str:
     return text
 
 
+def privacy_note(address: str, settings: Delivering) -> str:
+    """Return what to do so that a private place which an address names is reached; empty where there is none.
+
+    Args:
+        address: as `check_channel` returned it.
+        settings: what private places may be reached.
+    """
+    parts = split(address)
+    host = "" if names_no_host(parts) else parts.hostname or ""
+    if not Guard(settings.notify_allow).refuses_literally(host):
+        return ""
+    allowed = ",".join([*settings.notify_allow, host])
+    return f"{host} is private: start the process that records with PAIRSCOPE_NOTIFY_ALLOW={allowed}"
+
+
 def _used(address: str, settings: Delivering) -> dict[str, str]:
     """Return the secrets that an address names, for the process that looks at it."""
     return {name: settings.secrets.fill(f"{{{name}}}") for name in PLACEHOLDER.findall(address)}
@@ -90,7 +105,7 @@ def _refusal(scheme: str, said: Any) -> WrongUse:
     if known := said.get("schemas"):
         near = did_you_mean(scheme, sorted({*KINDS, *map(str, known)}))
         return WrongUse(f"unknown kind of channel {scheme!r}{near}; our own: {', '.join(KINDS)}; all others by Apprise")
-    return WrongUse(f"Apprise cannot read this {scheme}:// address: {said.get('failed', 'it is not written so')}")
+    return WrongUse(f"Apprise cannot take this {scheme}:// address: {said.get('failed', 'it is not written so')}")
 
 
 def send_test(
@@ -102,18 +117,39 @@ def send_test(
     patience: Patience = PATIENCE,
     resolve: Resolve = resolve,
 ) -> Receipt:
-    """Tell over one channel that it works, and return what came of it.
+    """Tell over one channel that it works, and return what came of it; the arguments are those of `send_tests`."""
+    [receipt] = send_tests([address], settings, now=now, link=link, patience=patience, resolve=resolve)
+    return receipt
+
+
+def send_tests(
+    addresses: Sequence[str],
+    settings: Delivering,
+    *,
+    now: int,
+    link: str = "",
+    patience: Patience = PATIENCE,
+    resolve: Resolve = resolve,
+) -> list[Receipt]:
+    """Tell over several channels at the same time that they work, and return what came of each.
 
     Args:
-        address: as `check_channel` returned it.
+        addresses: as `check_channel` returned them.
         settings: secrets, services, and what private places may be reached.
         now: this machine's time in epoch milliseconds.
         link: the address of this desk.
-        patience: how long to wait.
+        patience: how long to wait for each.
         resolve: finds the addresses of a name.
     """
-    carrier = Carrier(settings, patience=patience, resolve=resolve)
-    answer = _apart(lambda: carrier.carry(address, trial_message(now, link), now=now))
+    carrier, message = Carrier(settings, patience=patience, resolve=resolve), trial_message(now, link)
+
+    async def carry() -> list[Answer]:
+        return await asyncio.gather(*(carrier.carry(address, message, now=now) for address in addresses))
+
+    return [_trial_receipt(address, answer, now) for address, answer in zip(addresses, _apart(carry), strict=True)]
+
+
+def _trial_receipt(address: str, answer: Answer, now: int) -> Receipt:
     return Receipt(
         delivery=0,
         decision_id=0,
@@ -189,12 +225,16 @@ class Deliverer:
             with suppress(RuntimeError):  # it has just been closed
                 loop.call_soon_threadsafe(self._stir)
 
+    def busy(self) -> bool:
+        """Tell whether a message is on its way, or due for a channel that does not rest."""
+        return self._thread.is_alive() and self._outbox.busy()
+
     def close(self) -> None:
         """End; what is on its way is given a moment."""
         self._closing = True
         self.wake()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(2 * LAST_SECONDS)
 
     def status(self) -> DeliveryStatus:
         """Return how delivering goes."""
@@ -208,12 +248,10 @@ class Deliverer:
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(RESOLVERS, thread_name_prefix="alerts-names") as resolvers:
-            self._loop.set_default_executor(resolvers)
-            while not self._closing:
-                self._news.clear()
-                await self._wait(self._news, await self._round())
-            await self._outbox.settle(LAST_SECONDS)
+        while not self._closing:
+            self._news.clear()
+            await self._wait(self._news, await self._round())
+        await self._outbox.settle(LAST_SECONDS)
 
     async def _round(self) -> float:
         try:

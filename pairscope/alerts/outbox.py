@@ -17,7 +17,7 @@ from typing import Literal
 
 from market import PairscopeError
 from pairscope.alerts.carrier import Carrier
-from pairscope.alerts.channels import limits_of
+from pairscope.alerts.channels import KINDS, limits_of, scheme_of
 from pairscope.alerts.messages import Due, digest_of, message_of, title_of
 from pairscope.alerts.pacing import GIVEN_UP_MS, Pace, backoff_seconds, verdict
 from pairscope.alerts.sender import Answer
@@ -76,7 +76,7 @@ class _Channel:
         self.words = ""
         self.next_ms: int | None = None
         self.most = AT_ONCE
-        """So many go into one digest; fewer, once a larger one was refused."""
+        """So many go into one digest: half of one that was refused, and more with each that is taken."""
         self.task: asyncio.Task[None] | None = None
 
 
@@ -86,7 +86,7 @@ def _refuses(answer: Answer) -> bool:
 
 
 class Outbox:
-    """The deliveries of one store; all of it belongs to one event loop, but for `status`.
+    """The deliveries of one store; all of it belongs to one event loop, but for `busy` and `status`.
 
     Args:
         store: where they wait.
@@ -188,6 +188,8 @@ class Outbox:
         if digest and answer.outcome == "never" and 400 <= (answer.status or 0) < 500:  # smaller ones, or each alone
             channel.most = len(dues) // 2
             answer = replace(answer, outcome="again", words=f"{answer.words} to a digest of {len(dues):,}")
+        elif answer.outcome == "sent":
+            channel.most = min(channel.most + len(dues), AT_ONCE)
         receipts, next_ms = self._judge(channel, dues, answer, digest=digest)
         await asyncio.wrap_future(mark_done(self._store, receipts, next_ms=next_ms))
 
@@ -197,6 +199,8 @@ class Outbox:
             return True
         if not row.attempts:
             return False
+        if scheme_of(row.channel) not in KINDS:  # Apprise does not tell how far it came
+            return True
         earlier = [each for each in read_receipts(self._store, row.decision.id) if each.delivery == row.key]
         return any(each.address and (each.status is None or each.status >= 500 or each.status == 408)
                    for each in earlier)  # fmt: skip
@@ -209,7 +213,7 @@ class Outbox:
         self._note_pace(channel, answer)
         receipts, next_ms = [], {}
         attempts = max(due.waiting.attempts for due in dues) + 1
-        pause = max(backoff_seconds(attempts, self._chance), answer.retry_after or 0.0)  # what failed together stays so
+        pause = 0.0 if _refuses(answer) else max(backoff_seconds(attempts, self._chance), answer.retry_after or 0.0)
         for due in dues:
             state, words = self._state(due, answer, now, digest=digest)
             if state == "waiting":
@@ -235,9 +239,9 @@ class Outbox:
     def _state(self, due: Due, answer: Answer, now: int, *, digest: bool) -> tuple[Delivery, str]:
         if answer.outcome == "sent":
             return ("digested" if digest else "sent"), answer.words
-        if answer.outcome != "again":
+        if answer.outcome == "never":
             return "failed", answer.words
-        if now - due.decision.decided_ms >= GIVEN_UP_MS:
+        if now - (due.waiting.first_ms or now) >= GIVEN_UP_MS:
             return "failed", f"{answer.words}; given up after 24 h"
         return "waiting", answer.words
 
@@ -267,6 +271,14 @@ class Outbox:
             if late:
                 await asyncio.wait(late)
 
+    def busy(self) -> bool:
+        """Tell whether anything is on its way, or due for a channel that does not rest; from any thread."""
+        channels, now = list(self._channels.values()), self._monotonic()
+        if any(each.task for each in channels):
+            return True
+        resting = [each.address for each in channels if each.pace.rest(now) > 0]
+        return bool(read_due(self._store, self._clock(), 1, skip=resting))
+
     def status(self) -> DeliveryStatus:
         """Return how delivering goes; from any thread."""
         counts = delivery_counts(self._store)
@@ -277,6 +289,6 @@ class Outbox:
     def _channel_status(self, channel: _Channel) -> ChannelStatus:
         now = self._monotonic()
         rest, wait, failures = channel.pace.rest(now), channel.pace.wait(now), channel.pace.failures
-        state: Literal["ok", "waiting", "resting"] = "resting" if rest else "waiting" if wait or failures else "ok"
+        state: Literal["ok", "waiting", "resting"] = "resting" if rest else "waiting" if failures else "ok"
         next_ms = self._clock() + int(wait * 1000) if wait else channel.next_ms
         return ChannelStatus(channel.address, state, failures, next_ms, channel.words)

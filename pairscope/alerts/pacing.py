@@ -14,6 +14,7 @@ from random import Random
 from typing import Literal
 
 from market import HOUR
+from pairscope.stores.alerts import LONGEST_PAUSE_MS
 
 FIRST_SECONDS, LONGEST_SECONDS = 2.0, 15 * 60.0
 """Between two attempts to deliver: doubled each time."""
@@ -22,9 +23,9 @@ JITTER = 0.2
 """So much longer or shorter, by chance, so that what failed together does not come together again."""
 
 GIVEN_UP_MS = 24 * HOUR
-"""So long after its decision a delivery is attempted again."""
+"""So long after its first attempt a delivery is attempted again."""
 
-LONGEST_ASKED_SECONDS = 3_600.0
+LONGEST_ASKED_SECONDS = LONGEST_PAUSE_MS / 1000
 """A receiver is given so much rest when it asks for it."""
 
 FAILURES_TO_REST = 5

@@ -1,11 +1,11 @@
 """Judging what is not of bars: every trade of one symbol, and the state of a feed at each second."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from market import SECOND, Gap, Instrument, Tick
+from market import MAX_ID, SECOND, Gap, Instrument, Tick
 from pairscope.alerts.holding import Place, Seen, Skipped, decide
 from pairscope.alerts.judging import Round
 from pairscope.alerts.metrics import tick_rows
@@ -23,6 +23,10 @@ RESTING = ("paused", "stopped", "waiting")
 """States of which nothing is known: nobody wants data, or none came yet."""
 
 
+UNSEEN_MS = 10_000
+"""When nobody looked at a feed for longer than this, or its time was set back, no duration spans that."""
+
+
 class TradeTarget:
     """One symbol on every trade, and where each of its rules stands."""
 
@@ -31,11 +35,9 @@ class TradeTarget:
         self.instrument = instrument
         self._tapes = tapes
         self._seen = -1
+        self._looked: dict[Place, int] = {}
+        """Until when trades behind its gap were looked at for each rule that stands at one."""
         tapes.watch_trades(instrument)
-
-    def forget_progress(self) -> None:
-        """Look at every place again in the next round."""
-        self._seen = -1
 
     def judge(self, now: Round) -> None:
         """Judge the trades that were stored since the last round, in the order of time."""
@@ -44,62 +46,86 @@ class TradeTarget:
             return
         self._begin(now)
         begun = [place for place in self.places if place.through_ms is not None]
-        if not begun:
-            return
-        gaps = now.store.gaps(self.instrument, state="open")
-        start = min(place.through_ms or 0 for place in begun)
-        batches = now.store.ticks(self.instrument, start)
-        trades = list(islice((tick for batch in batches for tick in batch), TRADES_A_ROUND))
-        gaps += now.store.gaps(self.instrument, state="open")  # one may have been opened, or filled, meanwhile
-        stopped = [self._judge_place(now, place, trades, gaps) for place in begun]
-        if len(trades) == TRADES_A_ROUND and not all(stopped):
+        gaps = self._gaps(now, begun)
+        for place in begun:
+            self._go_on(now, place, gaps)
+        starts = {place: start for place in begun if (start := self._start(place)) is not None}
+        trades = self._trades(now, min(starts.values())) if starts else []
+        later = self._gaps(now, begun)  # one may have been opened, or filled, meanwhile
+        gaps = later | {key: gap for key, gap in gaps.items() if gap.state == "open"}
+        for place in starts:
+            self._judge_place(now, place, trades, gaps.values())
+        if len(trades) == TRADES_A_ROUND:
             now.more = True
         else:
             self._seen = commits
 
-    def _judge_place(self, now: Round, place: Place, trades: Sequence[Tick], gaps: Sequence[Gap]) -> bool:
-        """Judge trades up to the first open gap; return whether there is one."""
-        ahead = [gap for gap in gaps if gap.last_id > place.last_id]
-        gap = min(ahead, key=lambda each: each.first_id, default=None)
-        if place.skipped and (gap is None or place.skipped[0].context_ms != gap.first_id):
-            self._go_on(now, place)
-        sound = trades if gap is None else _before(trades, gap)
-        self._walk(now, place, sound)
-        if gap is not None:
-            self._stop_at(now, place, gap, trades[len(sound) :])
-        return gap is not None
+    def _gaps(self, now: Round, places: Sequence[Place]) -> dict[int, Gap]:
+        """Return the gaps behind what the first of the rules has judged."""
+        if not places:
+            return {}
+        known = min(place.last_id for place in places)
+        return {gap.key: gap for gap in now.store.gaps(self.instrument, ids=(max(known, 0), MAX_ID))}
 
-    def _go_on(self, now: Round, place: Place) -> None:
-        """Go on behind a gap that is open no more; what was not filled breaks a duration."""
+    def _trades(self, now: Round, start: int) -> list[Tick]:
+        batches = now.store.ticks(self.instrument, start)
+        return list(islice((tick for batch in batches for tick in batch), TRADES_A_ROUND))
+
+    def _go_on(self, now: Round, place: Place, gaps: Mapping[int, Gap]) -> None:
+        """Go on behind a gap that is open no more."""
+        gap = _first_open(place, gaps.values())
+        if place.skipped and (gap is None or place.skipped[0].context_ms != gap.first_id):
+            [stop] = place.skipped
+            place.skipped = []
+            self._looked.pop(place, None)
+            now.note(place, judged=(stop.held_ms, now.now_at[self.instrument.venue]))
+
+    def _start(self, place: Place) -> int | None:
+        """Return from when on a rule wants trades; None: it stands at a gap, and that was told of."""
+        if not place.skipped:
+            return place.through_ms
         [stop] = place.skipped
-        lost = now.store.gaps(self.instrument, state="abandoned")
-        if any(gap.start_ms <= stop.to_ms and gap.end_ms >= stop.from_ms for gap in lost):
-            place.state = place.state.broken()
-        place.skipped.clear()
-        now.note(place, judged=(stop.held_ms, now.now_at[self.instrument.venue]))
+        if stop.held_ms is not None or not place.state.armed:
+            return None
+        return self._looked.get(place, stop.to_ms)
+
+    def _judge_place(self, now: Round, place: Place, trades: Sequence[Tick], gaps: Collection[Gap]) -> None:
+        """Judge trades up to the first open gap, and look at those behind it."""
+        gap = _first_open(place, gaps)
+        if gap is None:
+            self._walk(now, place, trades, gaps)
+            return
+        sound = _before(trades, gap)
+        if not place.skipped:
+            self._walk(now, place, sound, gaps)
+            if len(sound) == len(trades):
+                return
+            place.skipped, place.unsaved = [Skipped(gap.start_ms, gap.end_ms, gap.first_id, place.state)], True
+        self._look_behind(now, place, gap, trades)
 
     def _begin(self, now: Round) -> None:
         """Let each new rule begin after the trade that was the last one when it was made."""
         fresh = [place for place in self.places if place.through_ms is None or place.off]
-        if not fresh:
+        newest = now.store.latest().get(self.instrument) if fresh else None
+        if newest is None:
             return
-        newest = now.store.latest().get(self.instrument)
         for place in fresh:
-            if newest is None:
-                continue
-            known = place.asked_ms >= newest.time_ms or place.through_ms is None
             place.through_ms = max(place.through_ms or 0, min(place.asked_ms, newest.time_ms))
-            place.last_id = newest.trade_id if known and place.through_ms == newest.time_ms else place.last_id
+            place.last_id = newest.trade_id if place.through_ms >= newest.time_ms else -1
             place.off, place.unsaved = False, True
 
-    def _walk(self, now: Round, place: Place, trades: Sequence[Tick]) -> None:
+    def _walk(self, now: Round, place: Place, trades: Sequence[Tick], gaps: Collection[Gap]) -> None:
         through = (place.through_ms or 0, place.last_id)
         left = [tick for tick in trades if (tick.time_ms, tick.trade_id) > through]
         if not left:
             return
         step, prices = place.judge.step, tick_rows(left).values["price"].tolist()
+        lost = sorted(-gap.last_id for gap in gaps if gap.state == "abandoned" and gap.last_id > place.last_id)
         now.steps += len(left)
         for tick, price in zip(left, prices, strict=True):
+            while lost and tick.trade_id > -lost[-1]:
+                lost.pop()
+                place.state = place.state.broken()
             before = place.state
             state, verdict = step(before, tick.time_ms, {"price": price})
             if state is before:
@@ -111,21 +137,23 @@ class TradeTarget:
                 now.note(place, decide(place, self._told(now, tick), before, verdict))
         place.through_ms, place.last_id, place.unsaved = left[-1].time_ms, left[-1].trade_id, True
 
-    def _stop_at(self, now: Round, place: Place, gap: Gap, after: Sequence[Tick]) -> None:
-        """Wait for the trades of a gap; tell once if the condition seems to hold behind it."""
-        if not place.skipped:
-            place.skipped = [Skipped(gap.start_ms, gap.end_ms, gap.first_id, place.state)]
-            place.unsaved = True
+    def _look_behind(self, now: Round, place: Place, gap: Gap, trades: Sequence[Tick]) -> None:
+        """Tell once if the condition seems to hold behind a gap."""
         [stop] = place.skipped
         if stop.held_ms is not None or not place.state.armed:
             return
-        for tick in after:
+        since = self._looked.get(place, stop.to_ms)
+        for tick in trades:
+            if tick.time_ms < since:
+                continue
             found = place.judge.met({"price": tick.price}, place.state.before)
             if found is not None:
                 place.skipped = [replace(stop, held_ms=tick.time_ms)]
                 verdict = Verdict("held", missing_words(gap), found)
                 now.note(place, decide(place, self._told(now, tick), place.state, verdict))
                 return
+        if trades:
+            self._looked[place] = trades[-1].time_ms
 
     def _told(self, now: Round, tick: Tick) -> Seen:
         return Seen(
@@ -140,6 +168,15 @@ class TradeTarget:
         )
 
 
+def _first_open(place: Place, gaps: Collection[Gap]) -> Gap | None:
+    """Return the first open gap behind what a rule has judged."""
+    known, through = place.last_id, place.through_ms or 0
+    ahead = [
+        gap for gap in gaps if gap.state == "open" and gap.last_id > known and (known >= 0 or gap.end_ms > through)
+    ]
+    return min(ahead, key=lambda gap: gap.first_id, default=None)
+
+
 def _before(trades: Sequence[Tick], gap: Gap) -> list[Tick]:
     """Return the trades before a gap, in the order of time up to the first one behind it."""
     stop = next((at for at, tick in enumerate(trades) if tick.trade_id > gap.last_id), len(trades))
@@ -149,33 +186,38 @@ def _before(trades: Sequence[Tick], gap: Gap) -> list[Tick]:
 class FeedTarget:
     """What a feed is like now, judged once a second, and where each of its rules stands."""
 
-    def __init__(self, legs: Sequence[Instrument], places: Sequence[Place]) -> None:
-        self.legs, self.places = tuple(legs), tuple(places)
+    def __init__(self, legs: Sequence[Instrument], places: Sequence[Place], clock: Callable[[], int]) -> None:
+        self.legs, self.places, self._clock = tuple(legs), tuple(places), clock
         self._second = 0
         self._since: dict[Instrument, int] = {}
-
-    def forget_progress(self) -> None:
-        """Look at every place again in the next round."""
-        self._second = 0
 
     def judge(self, now: Round) -> None:
         """Judge the present, if a second has begun since the last time."""
         now_ms = now.now_at[self.legs[0].venue]
         second = now_ms - now_ms % SECOND
-        if second <= self._second:
+        if second == self._second:
             return
+        if second < self._second:
+            self._since.clear()
         self._second = second
         values = {
             "stale": _worse([self._stale(now, leg, now_ms) for leg in self.legs]),
-            "gap": float(len(now.open_gaps(self.legs, 0, 2**62))),
+            "gap": float(len({(gap.instrument, gap.opened_ms) for gap in now.open_gaps(self.legs, 0, 2**62)})),
         }
         label = now.label(self.legs[0])
-        seen = Seen(time_ms=second, end_ms=second, values=values, start_ms=second, rows=1, now_ms=now_ms, label=label)
+        seen = Seen(
+            time_ms=second, end_ms=second, values=values, start_ms=second, rows=1, now_ms=now_ms, label=label,
+            clock_ms=self._clock(),
+        )  # fmt: skip
         for place in self.places:
             self._step(now, place, seen)
 
     def _step(self, now: Round, place: Place, seen: Seen) -> None:
+        if place.through_ms == seen.end_ms:
+            return
         place.off = False
+        if place.through_ms is not None and not 0 < seen.end_ms - place.through_ms <= UNSEEN_MS:
+            place.state, place.unsaved = place.state.broken(), True
         before = place.state
         state, verdict = place.judge.step(before, seen.end_ms, seen.values)
         place.through_ms = seen.end_ms

@@ -220,10 +220,24 @@ def _with_holes(rows: Rows, places: NDArray[np.intp]) -> Rows:
     )  # fmt: skip
 
 
+def openings(gaps: Iterable[Gap]) -> dict[tuple[Instrument, int], int | None]:
+    """Return when gaps were opened, and when they were closed, None while they are open.
+
+    What is left of a gap in several parts was opened at once, and counts as one.
+    """
+    found: dict[tuple[Instrument, int], int | None] = {}
+    for gap in gaps:
+        key, closed = (gap.instrument, gap.opened_ms), gap.closed_ms
+        before = found.get(key, closed)
+        found[key] = None if before is None or closed is None else max(before, closed)
+    return found
+
+
 def gap_rows(gaps: Sequence[Gap], start: int, end: int) -> Rows:
     """Return at each second how many gaps were open, by the ledger: from when they were found until closed."""
     time = np.arange(start + -start % SECOND, end, SECOND)
-    opened = np.sort([gap.opened_ms for gap in gaps])
-    closed = np.sort([gap.closed_ms for gap in gaps if gap.closed_ms is not None])
+    spans = openings(gaps)
+    opened = np.sort([time_ms for _, time_ms in spans])
+    closed = np.sort([time_ms for time_ms in spans.values() if time_ms is not None])
     many = np.searchsorted(opened, time, side="right") - np.searchsorted(closed, time, side="right")
     return Rows(time, time, np.ones(len(time), np.bool_), {"gap": many.astype(np.float64)})

@@ -18,8 +18,8 @@ from pairscope.alerts.wording import describe_pair, legs_of, pair_words, predica
 
 __all__ = [
     "EVERY", "METHODS", "SEVERITIES", "TICK", "Judge", "Outcome", "Rule", "RuleState", "Severity", "Verdict", "check",
-    "describe_pair", "legs_of", "parse_span", "reach_of", "rearm_of", "rule_of", "sentence", "span_text", "span_words",
-    "target_of", "values_of",
+    "describe_pair", "legs_of", "parse_span", "plain_value", "reach_of", "rearm_of", "rule_of", "sentence",
+    "span_text", "span_words", "target_of", "values_of",
 ]  # fmt: skip
 
 Severity = Literal["info", "warning", "critical"]
@@ -36,6 +36,9 @@ TICK = "tick"
 
 LATEST_MS = 4_102_444_800_000
 """2100: anything later is microseconds taken for milliseconds, or worse."""
+
+LARGEST = 10**15
+"""No whole number of a rule is near it; a float still holds it exactly."""
 
 LONGEST_SYMBOL = 80
 
@@ -125,7 +128,7 @@ class RuleState:
         """Write it as plain values, as JSON has them: NaN becomes None, and what is infinite its name."""
         before = None
         if self.before is not None:
-            before = {name: _plain(value) for name, value in self.before.items()}
+            before = {name: plain_value(value) for name, value in self.before.items()}
         return {
             "armed": self.armed, "since_ms": self.since_ms, "fired_ms": self.fired_ms, "told": self.told,
             "before": before,
@@ -146,7 +149,8 @@ class RuleState:
         )
 
 
-def _plain(value: float) -> float | str | None:
+def plain_value(value: float) -> float | str | None:
+    """Return a number as JSON has it: None for what is not one, and what is infinite by its name."""
     if math.isfinite(value):
         return value
     return None if math.isnan(value) else str(value)
@@ -349,6 +353,9 @@ def _check_metrics(rule: Rule, when: Condition, metrics: frozenset[str]) -> None
         raise WrongUse(f"{' and '.join(feed)} is of the present and {others} of bars; expected two rules, one for each")
     if not rule.x and (both := sorted(name for name in metrics if METRICS[name].legs == 2)):
         raise WrongUse(f"x is empty, and {', '.join(both)} needs two legs; expected a symbol for x")
+    for name, value in (("fill", rule.fill), ("minimum_volume", rule.minimum_volume)):
+        if value and not rule.x:
+            raise WrongUse(f"{name} is {value:g}, and it says how two legs are joined; expected 0, or a symbol for x")
     if rule.timeframe == TICK and (rule.x or metrics != {"price"}):
         raise WrongUse("timeframe is tick, for the price of one symbol alone; expected 1s, 1m or another bar")
     if when.moments and rule.duration_ms:
@@ -429,9 +436,14 @@ def _typed(name: str, value: object) -> Any:
     if name == "expires_ms" and value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and "number" in expected:
-        whole = float(value).is_integer()
-        if whole or name == "minimum_volume":
-            return int(value) if whole and name != "minimum_volume" else float(value)
+        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+            raise WrongUse(f"{name} has more than {len(str(LARGEST)) - 1} digits; expected {expected}")
+        if name == "minimum_volume":
+            return float(value)
+        if float(value).is_integer():
+            return int(value)
+    if name == "notify":  # may hold a secret in clear
+        raise WrongUse(f"notify is {type(value).__name__}; expected {expected}")
     raise WrongUse(f"{name} is {value!r:.60}; expected {expected}")
 
 

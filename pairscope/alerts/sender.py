@@ -13,8 +13,10 @@ import math
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -77,9 +79,21 @@ class Answer:
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of `host` as this machine knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    """Return the addresses of `host` as this machine knows them, looked up in a thread that may be left behind."""
+    asked: Future[list[str]] = Future()
+    threading.Thread(target=_look_up, args=(host, port, asked), name="alerts-name", daemon=True).start()
+    return await asyncio.wrap_future(asked)
+
+
+def _look_up(host: str, port: int, asked: "Future[list[str]]") -> None:
+    """Ask the system, which may take minutes; whoever asked need not wait so long, nor the end of the process."""
+    asked.set_running_or_notify_cancel()
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:
+        asked.set_exception(error)
+    else:
+        asked.set_result(list(dict.fromkeys(str(each[4][0]) for each in found)))
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):

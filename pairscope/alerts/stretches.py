@@ -24,6 +24,11 @@ class Reader(Protocol):
     def bar_span(self, symbol: Instrument) -> tuple[int, int] | None: ...
 
 
+def first_whole(timeframe: Timeframe, first_ms: int) -> int:
+    """Return the start of the first bar that is not cut off by the beginning of what is stored."""
+    return timeframe.floor(first_ms + timeframe.ms - 1)
+
+
 class Stretch:
     """The bars of one target, for the metrics of one rule.
 
@@ -46,7 +51,7 @@ class Stretch:
         spans = [span for leg in self._legs if (span := self._store.bar_span(leg)) is not None]
         if len(spans) < len(self._legs):
             return
-        start = max(start, self._timeframe.floor(max(span[0] for span in spans)))
+        start = max(start, first_whole(self._timeframe, max(span[0] for span in spans)))
         end = min(end, min(span[1] for span in spans) + self._rule.fill * step)
         bars = self._context(start, max(span[0] for span in spans))
         for low in range(start, end, PIECE_BARS * step):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from market import Bars, Gap, Instrument, Integers, Timeframe, iso, join_bars
+from market import Bars, Gap, Instrument, Integers, Timeframe, UnknownName, iso, join_bars
 from pairscope.alerts.rules import Rule
+from pairscope.alerts.stretches import first_whole
 from pairscope.recording.health import SymbolHealth
 from pairscope.sqlite.cache import FOREVER
 from store import SqliteStore
@@ -38,8 +39,11 @@ class Tape:
         self.gapped = False
         """Whether any bar is marked by a gap."""
         self._store = store
-        self._earliest = FOREVER
-        self._changed = FOREVER
+        self.earliest = FOREVER
+        """From when on there are bars in the store."""
+        self.whole_from = FOREVER
+        """The start of the first bar that was recorded from its beginning."""
+        self._changed = 0
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._piece: tuple[tuple[int, int, int], Bars] | None = None
@@ -57,10 +61,10 @@ class Tape:
 
     def is_due(self, now_ms: int, monotonic: float) -> bool:
         """Tell whether it is worth reading again: the newest bar may be over, or an older one was touched."""
-        if self.bars is None or self.traded_ms is None:
-            return self.bars is None or self._changed < FOREVER
         if self._changed >= FOREVER:
             return False
+        if self.traded_ms is None:
+            return True
         over = now_ms >= self.traded_ms + self.timeframe.ms
         return over or self._changed < self.traded_ms or monotonic - self._read_at > UNASKED_SECONDS
 
@@ -69,9 +73,10 @@ class Tape:
         with self._lock:
             changed, self._changed = self._changed, FOREVER
         try:
-            if self.bars is None:
-                self._begin(keep)
-            else:
+            begun = self.bars is not None
+            if not begun or changed < self.start:
+                self._measure(keep)
+            if begun and self.bars is not None:
                 self._go_on(self.bars, max(self.timeframe.floor(min(changed, FOREVER - 1)), self.start), keep)
         except BaseException:
             self.changed(changed)
@@ -80,7 +85,7 @@ class Tape:
 
     def reach(self, start: int) -> None:
         """Bring earlier bars into memory, as far as there are any."""
-        start = max(self.timeframe.floor(start), self._earliest)
+        start = max(self.timeframe.floor(start), self.earliest)
         if self.bars is None or start >= self.start:
             return
         head = self._store.bars(self.instrument, self.timeframe, start, self.start)
@@ -110,7 +115,7 @@ class Tape:
     @property
     def is_whole(self) -> bool:
         """Whether no earlier bars are stored than those in memory."""
-        return self.start <= self._earliest
+        return self.start <= self.earliest
 
     def settled_ms(self, health: SymbolHealth | None, *, late_ms: float) -> int | None:
         """Return until when every bar is over for certain; None without any.
@@ -126,13 +131,22 @@ class Tape:
             return self.traded_ms
         return max(self.traded_ms, self.timeframe.floor(confirmed))
 
-    def _begin(self, keep: int) -> None:
-        span = self._store.bar_span(self.instrument)
+    def _measure(self, keep: int) -> None:
+        """See from when on there are bars, and begin with the newest; where there are none, begin anew later."""
+        try:
+            span = self._store.bar_span(self.instrument)
+        except UnknownName:
+            span = None
         if span is None:
+            self.bars, self.start, self.earliest, self.traded_ms, self.gapped = None, FOREVER, FOREVER, None, False
+            self.whole_from = FOREVER
+            self.version += 1
             return
-        self._earliest = self.timeframe.floor(span[0])
-        start = max(self._earliest, self.timeframe.floor(span[1]) - (keep + 2) * self.timeframe.ms)
-        self._take(self._store.bars(self.instrument, self.timeframe, start), start)
+        self.earliest = self.timeframe.floor(span[0])
+        self.whole_from = first_whole(self.timeframe, span[0])
+        if self.bars is None:
+            start = max(self.earliest, self.timeframe.floor(span[1]) - (keep + 2) * self.timeframe.ms)
+            self._take(self._store.bars(self.instrument, self.timeframe, start), start)
 
     def _go_on(self, bars: Bars, cut: int, keep: int) -> None:
         tail = self._store.bars(self.instrument, self.timeframe, cut)
@@ -163,7 +177,7 @@ class Tapes:
         self._tapes: dict[tuple[Instrument, Timeframe], Tape] = {}
         self._of: dict[Instrument, list[Tape]] = {}
         self._trades: dict[Instrument, int] = {}
-        self._keep: dict[tuple[Instrument, Timeframe], int] = {}
+        self._keep: Mapping[tuple[Instrument, Timeframe], int] = {}
 
     def changed(self, instrument: Instrument, time_ms: int) -> None:
         """Note what a commit touched; called by the thread that writes."""
@@ -175,11 +189,6 @@ class Tapes:
         elif not tapes:
             return
         self._wake()
-
-    def keep(self, instrument: Instrument, timeframe: Timeframe, bars: int) -> None:
-        """Have a tape hold so many bars at least."""
-        key = (instrument, timeframe)
-        self._keep[key] = max(self._keep.get(key, 0), bars)
 
     def of(self, instrument: Instrument, timeframe: Timeframe) -> Tape:
         """Return the tape of a leg."""
@@ -197,10 +206,10 @@ class Tapes:
         """Return how many commits touched an instrument that is watched."""
         return self._trades.get(instrument, 0)
 
-    def keep_only(self, legs: Iterable[tuple[Instrument, Timeframe]], trades: Iterable[Instrument]) -> None:
-        """Forget the tapes that no rule looks at any more."""
-        wanted = set(legs)
-        self._tapes = {key: tape for key, tape in self._tapes.items() if key in wanted}
+    def keep_only(self, bars: Mapping[tuple[Instrument, Timeframe], int], trades: Iterable[Instrument]) -> None:
+        """Have each tape hold so many bars at least, and forget those that no rule looks at any more."""
+        self._keep = bars
+        self._tapes = {key: tape for key, tape in self._tapes.items() if key in bars}
         of: dict[Instrument, list[Tape]] = {}
         for (instrument, _), tape in self._tapes.items():
             of.setdefault(instrument, []).append(tape)

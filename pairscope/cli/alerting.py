@@ -3,18 +3,19 @@
 import argparse
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, get_args
 
-from market import HOUR, PairscopeError, WrongUse, iso
+from market import HOUR, Instrument, PairscopeError, WrongUse, iso
 from pairscope.alerts.commands import settle, test_channels
 from pairscope.alerts.explain import explain
 from pairscope.alerts.preview import Preview, preview
 from pairscope.alerts.quiet import parse_span
 from pairscope.alerts.records import (
     Asked,
-    alert_record,
-    link_of,
+    pages_of,
     read_alerts,
+    record_of,
     rule_records,
     target_named,
     targets_of,
@@ -28,7 +29,7 @@ from pairscope.handover import hand_over
 from pairscope.outcome import Outcome
 from pairscope.runtime import now_ms
 from pairscope.settings import Settings
-from pairscope.stores.alerts import read_decision, read_receipts
+from pairscope.stores.alerts import read_decision
 from store import SqliteReader, find_owner, store_path
 
 TEST_SECONDS = 60.0
@@ -139,7 +140,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def add(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Add a rule; it is judged from now on, with no browser open."""
-    return change(settings, "alerts add", {**whole_rule(options), "on": not options.off}, begin=True)
+    values, path = whole_rule(options), store_path(settings.store)
+    if not path.exists() and find_owner(path) is None:
+        settle(values, (), settings)  # what is refused begins no store
+    return change(settings, "alerts add", {**values, "on": not options.off}, begin=True)
 
 
 def change_options(parser: argparse.ArgumentParser) -> None:
@@ -222,11 +226,14 @@ def preview_rule(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Tell how often a rule would have fired on what is stored, without keeping it."""
     now = now_ms()
     with reading(store_path(settings.store), default_venue=settings.venue) as reader:
-        settled = settle(whole_rule(options), reader, (), settings)
+        recorded, stored = _recorded(settings), reader.instruments()
+        settled = settle(whole_rule(options), [*recorded, *stored], settings)
         start = max(0, now - int(options.hours * HOUR))
-        targets = targets_of(settled.rule, reader)
+        targets = targets_of(settled.rule, recorded=recorded, stored=stored)
         found = [preview(settled.rule, reader, each, start=start, end=now, now=now) for each in targets]
-    marks = sorted((mark.end_ms, each.target, mark) for each in found for mark in each.fired)
+    marks = sorted(
+        ((mark.end_ms, each.target, mark) for each in found for mark in each.fired), key=itemgetter(0, 1)
+    )  # fmt: skip
     values: dict[str, object] = {
         "fired": len(marks),
         "hours": options.hours,
@@ -244,12 +251,25 @@ def preview_rule(options: argparse.Namespace, settings: Settings) -> Outcome:
     }  # fmt: skip
     lines = [f"{iso(end)}  {describe_pair(target)}  {mark.direction} {mark.value:g}" for end, target, mark in marks]
     more = [f"and {len(lines) - MOST_MARKS:,} more"] if len(lines) > MOST_MARKS else []
-    told = f"would have fired {_times(len(marks))} in {options.hours:g} h"
+    told = f"{_would_have_fired(len(marks))} in {options.hours:g} h"
     return Outcome(0, "\n".join([told, *settled.notes, *lines[:MOST_MARKS], *more]), values)
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times" if count else "never"
+def _would_have_fired(count: int) -> str:
+    if not count:
+        return "would not have fired"
+    return f"would have fired {'once' if count == 1 else f'{count:,} times'}"
+
+
+def _recorded(settings: Settings) -> list[Instrument]:
+    """Return what the process that judges records, in its order; nothing where there is none."""
+    owner = find_owner(store_path(settings.store))
+    if owner is None:
+        return []
+    with suppress(PairscopeError):
+        listed: Any = hand_over(owner, "symbols list", {}, seconds=STATE_SECONDS).values.get("symbols", [])
+        return [Instrument(each["venue"], each["symbol"]) for each in listed if each["state"] != "stored"]
+    return []
 
 
 def _preview_record(found: Preview) -> dict[str, object]:
@@ -287,7 +307,7 @@ def history(options: argparse.Namespace, settings: Settings) -> Outcome:
             outcome=None if options.all else "fired", rule_id=options.rule, target=target, start=options.start,
             end=options.end, limit=options.limit,
         )  # fmt: skip
-        rows = read_alerts(reader, asked, base=_pages(settings))
+        rows = read_alerts(reader, asked, base=reached_pages(settings))
     return Outcome(0, "\n".join(map(_alert_line, rows)) or "no alerts yet", {}, rows)
 
 
@@ -295,16 +315,16 @@ def _target(text: str | None, reader: SqliteReader, settings: Settings) -> str |
     return target_named(text, reader.instruments(), default_venue=settings.venue) if text else None
 
 
-def _pages(settings: Settings) -> str:
+def reached_pages(settings: Settings) -> str:
     """Return where people reach the pages; empty where they cannot."""
-    return settings.url or str(_live(settings).get("pages", ""))
+    return pages_of(settings, "" if settings.url else str(_live(settings).get("pages", "")))
 
 
 def _alert_line(row: Mapping[str, Any]) -> str:
-    value, late = row["value"], f", late by {row['late_seconds']:.0f} s" if row["late"] else ""
-    value_text = "–" if value is None else f"{value:g}"
+    late = f", late by {row['late_seconds']:.0f} s" if row["late"] else ""
+    value, level = ("–" if row[name] is None else f"{row[name]:g}" for name in ("value", "level"))
     sent = ", ".join(f"{each['channel']} {each['state']}" for each in row["deliveries"])
-    what = f"{row['metric']} {row['direction']} {row['threshold']:g}: {value_text}{late}"
+    what = f"{row['metric']} {row['direction']} {level}: {value}{late}"
     parts = [row["reason"] if row["outcome"] != "fired" else "", sent]
     tail = "".join(f"  [{each}]" for each in parts if each)
     return f"{row['id']:>6} {row['time']} {row['state']:12} rule {row['rule_id']} {row['pair']}  {what}{tail}"
@@ -321,7 +341,7 @@ def explain_alert(options: argparse.Namespace, settings: Settings) -> Outcome:
         if decision is None:
             raise WrongUse(f"there is no alert {options.alert}: `alerts history --all` lists them")
         found = explain(reader, options.alert, now=now_ms())
-        told = alert_record(decision, read_receipts(reader, decision.id), link=link_of(decision, settings.url))
+        told = record_of(reader, decision, reached_pages(settings))
     values = {**found.to_record(), "alert": told}
     if found.same:
         return Outcome(0, "\n".join(found.lines), values)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from market import Instrument, UnknownName, WrongUse
 from pairscope.alerts.records import Asked
+from pairscope.cli.alerting import reached_pages
 from pairscope.cli.analyzing import analytics_asked, demand_span, pair_options, said_of_pairs
 from pairscope.cli.options import moment, with_venue
 from pairscope.cli.reading import reading
@@ -63,7 +64,7 @@ def _export_alerts(options: argparse.Namespace, settings: Settings) -> Outcome:
         raise WrongUse(f"--{idle[0]} has no effect on `export alerts`: leave it out")
     asked = Asked(start=options.start, end=options.end)
     with reading(store_path(settings.store)) as reader:
-        rows = export_alerts(options.out, reader, asked, options.format, base=settings.url)
+        rows = export_alerts(options.out, reader, asked, options.format, base=reached_pages(settings))
     return Outcome(0, f"{rows:,} rows written to {options.out}", {"rows": rows, "file": options.out})
 
 

@@ -10,17 +10,18 @@ from market import Timeframe, UnknownName, WrongUse
 from pairscope.settings import moment_ms
 from pairscope.uploads.upload import DELIMITERS, ENCODINGS, Dates, Decimal, Kind, Unit, UploadOptions
 
+_ADDRESS = re.compile(r"://.*", re.DOTALL)
 _CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, with the nearest choice."""
+    """An argument parser whose errors are one line, with the nearest choice, and no address: it may hold a password."""
 
     def error(self, message: str) -> NoReturn:
         if found := _CHOICE.search(message):
             known = [each.strip("'") for each in found[2].split(", ")]
             message = f"{found.string[: found.start()]}{UnknownName('choice', found[1], known)}"
-        say(message)
+        say(_ADDRESS.sub("://…", message))
         sys.exit(2)
 
 

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ingest import Feed, FeedHealth
 from market import Instrument, Tick, UnknownName, WrongUse
+from pairscope.alerts.desk import AlertDesk
 from pairscope.api import api_routes
 from pairscope.cli.options import positive, say, speed, with_venue
 from pairscope.cli.reading import reading
@@ -33,11 +34,14 @@ from pairscope.runtime import (
     spare_recording,
 )
 from pairscope.settings import VENUES, Settings
+from pairscope.stores.alerts import delivery_counts
 from store import SqliteReader, store_path
 
 RECORDED_VENUES = (*VENUES, "binance-spot-raw", "binance-futures-raw", "import")
 REPLAY_STORE = "sqlite:///replay.db"
 TELL_SECONDS = 10.0
+DELIVER_SECONDS = 10.0
+"""At its end a process waits so long for what fired to be delivered."""
 
 
 def ingest_options(parser: argparse.ArgumentParser) -> None:
@@ -122,13 +126,21 @@ def record(settings: Settings, *, seconds: float = math.inf, feed: Feed | None =
                     say(_progress(ingestor.health()))
             unreached, whole = _unreached(ingestor.health()), ingestor.ended.is_set()
             ingestor.stop()
-            if whole and runtime.alerts:
-                runtime.alerts.finish()
+            if runtime.alerts:
+                _end_alerts(runtime.alerts, told, whole=whole)
         finally:
             runtime.close()
     with reading(store_path(settings.store)) as reader:
         found = _summary(ingestor.health(), reader, settings)
     return replace(found, exit=1, text=unreached) if unreached else found
+
+
+def _end_alerts(alerts: AlertDesk, told: Sequence[int], *, whole: bool) -> None:
+    """Judge what is left of a feed that has ended, and deliver what fired, unless the process is told to stop."""
+    if whole:
+        alerts.finish()
+    if not told:
+        alerts.deliver(DELIVER_SECONDS, told=told)
 
 
 def _unreached(health: FeedHealth) -> str:
@@ -153,7 +165,12 @@ def _summary(health: FeedHealth, reader: SqliteReader, settings: Settings) -> Ou
         "reconnects": health.reconnects,
     }
     text = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in values.items())
-    return Outcome(0, f"{health.label} trades into {settings.store}: {text}", values)
+    counts = delivery_counts(reader)
+    waiting = counts.get("waiting", 0) + counts.get("sending", 0)
+    words = "delivery waits; it goes out" if waiting == 1 else "deliveries wait; they go out"
+    later = f"; {waiting:,} {words} at the next start" if waiting else ""
+    values["deliveries_waiting"] = waiting
+    return Outcome(0, f"{health.label} trades into {settings.store}: {text}{later}", values)
 
 
 class CommandServer:

@@ -206,7 +206,8 @@ CREATE TABLE deliveries (                       -- of what fired, one for each c
     dedupe TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))), -- no two are alike, nor those of a copy of the store
     state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sending', 'sent', 'failed', 'digested')),
     attempts INTEGER NOT NULL DEFAULT 0,
-    next INTEGER NOT NULL,                      -- not before
+    next INTEGER NOT NULL DEFAULT 0,            -- not before, by the clock of the machine that delivers
+    first INTEGER,                              -- when the first attempt began, by that clock
     UNIQUE (alert, channel)
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (next, key) WHERE state IN ('waiting', 'sending');

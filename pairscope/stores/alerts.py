@@ -11,10 +11,16 @@ from dataclasses import dataclass, fields
 from operator import itemgetter
 from typing import Any, Literal
 
+from market import HOUR
 from store import SqliteReader, SqliteStore
 
 WORDS_SECONDS = 10.0
 """So long may be looked for words, which no index knows; a million decisions take about one second."""
+
+LONGEST_PAUSE_MS = HOUR
+"""No delivery is put off for longer: one that seems to be was put off by a clock that was ahead, and is due."""
+
+NEVER = 2**63 - 1
 
 DECISIONS_AT_ONCE = 5_000
 """So many old decisions are deleted in one transaction, so that recording goes on."""
@@ -29,6 +35,7 @@ STATES = "SELECT rule, target, through, json FROM alert_states"
 PUT_STATE = """
     INSERT INTO alert_states (rule, target, through, json) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET through = excluded.through, json = excluded.json"""
+PUT_OFF = "UPDATE alert_states SET json = json_set(json, '$.off', json('true')) WHERE rule = ?"
 PUT_TEXT = "INSERT INTO alert_texts (json) VALUES (:rule) ON CONFLICT DO NOTHING"
 PUT_DECISION = """
     INSERT INTO alerts (
@@ -38,8 +45,7 @@ PUT_DECISION = """
         :rule_id, :target, :outcome, :reason, :bar_ms, :trade_id, :end_ms, :decided_ms, :late, :metric, :direction,
         :value, :threshold, :inputs, (SELECT key FROM alert_texts WHERE json = :rule), :label, :notify)
     ON CONFLICT DO NOTHING RETURNING id"""
-PUT_DELIVERIES = """
-    INSERT INTO deliveries (alert, channel, next) SELECT DISTINCT :alert, value, :next FROM json_each(:notify)"""
+PUT_DELIVERIES = "INSERT INTO deliveries (alert, channel) SELECT DISTINCT :alert, value FROM json_each(:notify)"
 END_FIRED = """
     UPDATE alerts SET over = :time
     WHERE outcome = 'fired' AND rule = :rule AND target = :target AND over IS NULL AND "end" <= :time"""
@@ -55,21 +61,33 @@ ANY_TEXT = """
     instr(lower(target || char(10) || reason || char(10) || metric || char(10) || label || char(10) || note),
         lower(:text))
     OR alerts.text IN (SELECT key FROM alert_texts WHERE instr(lower(json), lower(:json)))"""
+OF_SEVERITY = """
+    alerts.text IN (
+        SELECT key FROM alert_texts WHERE json_valid(json)
+        AND json_extract(json, '$.severity') IN (SELECT value FROM json_each(:severities)))"""
+COUNT_ACTIVE = "SELECT count(*) FROM alerts INDEXED BY alerts_not_over WHERE outcome = 'fired' AND over IS NULL"
+COUNT_FIRED = "SELECT count(*) FROM alerts WHERE outcome = 'fired' AND id > ? AND id <= ?"
+DECIDED_RULES = "SELECT DISTINCT rule FROM alerts INDEXED BY alerts_by_rule"
+DECIDED_TARGETS = "SELECT DISTINCT target FROM alerts INDEXED BY alerts_by_target"
+DELIVERY_STATES = "SELECT channel, state FROM deliveries WHERE alert = ?"
 ACKNOWLEDGE = "UPDATE alerts SET acknowledged = coalesce(acknowledged, ?), note = coalesce(?, note) WHERE id = ?"
 OLD_DECISIONS = """
     DELETE FROM alerts WHERE id IN (
         SELECT id FROM alerts INDEXED BY alerts_by_end
         WHERE "end" < ? AND outcome IN ('suppressed', 'held') ORDER BY "end" LIMIT ?)"""
 DUE = f"""
-    SELECT {_DECISION}, deliveries.key, channel, dedupe, state, attempts, next
+    SELECT {_DECISION}, deliveries.key, channel, dedupe, state, attempts, next, first
     FROM deliveries INDEXED BY deliveries_due CROSS JOIN alerts ON alerts.id = deliveries.alert
         JOIN alert_texts ON alert_texts.key = alerts.text
-    WHERE state IN ('waiting', 'sending') AND next <= ? AND channel NOT IN (SELECT value FROM json_each(?))
+    WHERE state IN ('waiting', 'sending') AND next BETWEEN ? AND ?
+        AND channel NOT IN (SELECT value FROM json_each(?))
     ORDER BY next, deliveries.key LIMIT ?"""  # noqa: S608
 NEXT_DUE = """
     SELECT min(next) FROM deliveries INDEXED BY deliveries_due
     WHERE state IN ('waiting', 'sending') AND channel NOT IN (SELECT value FROM json_each(?))"""
-SENDING = "UPDATE deliveries SET state = 'sending', attempts = attempts + 1, next = max(next, ?) WHERE key = ?"
+SENDING = """
+    UPDATE deliveries
+    SET state = 'sending', attempts = attempts + 1, next = ?1, first = min(coalesce(first, ?1), ?1) WHERE key = ?2"""
 SET_STATE = "UPDATE deliveries SET state = ? WHERE key = ?"
 SET_NEXT = "UPDATE deliveries SET next = ? WHERE key = ?"
 PUT_RECEIPT = """
@@ -159,7 +177,9 @@ class Waiting:
     state: Delivery
     attempts: int
     next_ms: int
-    """Not before."""
+    """Not before, by this machine's clock, as all times of deliveries; 0: at once."""
+    first_ms: int | None = None
+    """When the first attempt began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +219,8 @@ def put_rule(
 ) -> Future[int]:
     """Keep a rule, in place of the one with this number, or under a new one that is never used again.
 
+    Where one stood that is put off is marked, so that it begins anew when it is put on, and its alerts are over.
+
     Args:
         store: where.
         values: its fields, as plain values.
@@ -207,7 +229,14 @@ def put_rule(
         now: the time, in epoch milliseconds.
     """
     row = {"id": id, "json": _text(values), "on": on, "now": now}
-    return store.write(lambda db: int(db.execute(PUT_RULE, row).fetchone()[0]))
+
+    def work(db: sqlite3.Connection) -> int:
+        if not on:
+            db.execute(PUT_OFF, (id,))
+            db.execute(END_RULE, (id, now))
+        return int(db.execute(PUT_RULE, row).fetchone()[0])
+
+    return store.write(work)
 
 
 def remove_rule(store: SqliteStore, id: int, *, now: int | None = None) -> Future[bool]:  # noqa: A002
@@ -290,7 +319,7 @@ def _insert(db: sqlite3.Connection, row: dict[str, Any]) -> int | None:
     if made is None:
         return None
     if row["outcome"] == "fired":
-        db.execute(PUT_DELIVERIES, {"alert": made[0], "notify": row["notify"], "next": row["decided_ms"]})
+        db.execute(PUT_DELIVERIES, {"alert": made[0], "notify": row["notify"]})
     return int(made[0])
 
 
@@ -304,6 +333,7 @@ def read_decisions(
     end: int | None = None,
     active: bool | None = None,
     text: str = "",
+    severities: Collection[str] = (),
     after_id: int | None = None,
     limit: int = 200,
 ) -> list[Decision]:
@@ -316,6 +346,7 @@ def read_decisions(
         active: True: only those that are not over: of what fired, unless another outcome is asked for; False: only
             the others.
         text: only those in whose words, or those of their rule, this stands.
+        severities: only those as grave as this; empty: all.
         after_id: only those made after this one, and the oldest first.
         limit: so many at most.
     """
@@ -327,6 +358,7 @@ def read_decisions(
         'alerts."end" < :end': end,
         "alerts.id > :after": after_id,
         f"({ANY_TEXT})": text or None,
+        OF_SEVERITY: severities or None,
     }
     conditions = [words for words, value in wanted.items() if value is not None]
     if active:
@@ -336,10 +368,11 @@ def read_decisions(
     order = "alerts.id" if after_id is not None else "alerts.id DESC"
     names = {"outcome": outcome, "rule": rule_id, "target": target, "start": start, "end": end, "after": after_id}
     words = {"text": _clean(text), "json": json.dumps(text)[1:-1], "limit": limit}
+    words["severities"] = json.dumps(list(severities))
     query = (
         f"{NOT_OVER if active else DECISIONS} WHERE {' AND '.join(conditions or ['1'])} ORDER BY {order} LIMIT :limit"
     )
-    with reader.snapshot(deadline=WORDS_SECONDS if text else None) as db:
+    with reader.snapshot(deadline=WORDS_SECONDS if text or severities else None) as db:
         return [_decision(row) for row in db.execute(query, names | words)]
 
 
@@ -348,6 +381,36 @@ def read_decision(reader: SqliteReader, id: int) -> Decision | None:  # noqa: A0
     with reader.snapshot() as db:
         row = db.execute(f"{DECISIONS} WHERE alerts.id = ?", (id,)).fetchone()
     return None if row is None else _decision(row)
+
+
+def count_active(reader: SqliteReader) -> int:
+    """Return how many alerts fired and are not over."""
+    with reader.snapshot() as db:
+        return int(db.execute(COUNT_ACTIVE).fetchone()[0])
+
+
+def count_fired(reader: SqliteReader, after_id: int, last_id: int) -> int:
+    """Return how many alerts fired after one, up to another."""
+    with reader.snapshot() as db:
+        return int(db.execute(COUNT_FIRED, (after_id, last_id)).fetchone()[0])
+
+
+def decided_rules(reader: SqliteReader) -> list[int]:
+    """Return the numbers of all rules of which there are decisions, also of those that were removed."""
+    with reader.snapshot() as db:
+        return [rule for (rule,) in db.execute(DECIDED_RULES)]
+
+
+def decided_targets(reader: SqliteReader) -> list[str]:
+    """Return all pairs and symbols of which there are decisions."""
+    with reader.snapshot() as db:
+        return [target for (target,) in db.execute(DECIDED_TARGETS)]
+
+
+def read_delivery_states(reader: SqliteReader, decision_id: int) -> dict[str, str]:
+    """Return where the deliveries of a decision stand, by channel."""
+    with reader.snapshot() as db:
+        return dict(db.execute(DELIVERY_STATES, (decision_id,)).fetchall())
 
 
 def acknowledge(store: SqliteStore, id: int, *, note: str | None, now: int) -> Future[bool]:  # noqa: A002
@@ -374,8 +437,9 @@ def read_due(reader: SqliteReader, now: int, limit: int = 200, *, skip: Collecti
         skip: channels whose deliveries are left out.
     """
     with reader.snapshot() as db:
-        rows = db.execute(DUE, (now, json.dumps(list(skip)), limit)).fetchall()
-    return [Waiting(row[-6], _decision(row[:-6]), *row[-5:]) for row in rows]
+        spans = ((0, now), (now + LONGEST_PAUSE_MS + 1, NEVER))
+        rows = [row for span in spans for row in db.execute(DUE, (*span, json.dumps(list(skip)), limit))]
+    return [Waiting(row[-7], _decision(row[:-7]), *row[-6:]) for row in rows[:limit]]
 
 
 def next_due(reader: SqliteReader, *, skip: Collection[str] = ()) -> int | None:

@@ -56,7 +56,7 @@ def _show_now(runtime: Runtime, why_not: str) -> None:
 
 def _show_heading(facts: Facts, why_not: str) -> None:
     st.subheader("Alerts", anchor=False, width="content")
-    count = len(facts.active)
+    count = facts.active_count
     st.badge(f"{count:,} active", color="red" if count else "green", help="Alerts whose rule is not armed again yet.")
     on = sum(rule.on for rule in facts.rules.values())
     st.badge(f"{counted(on, 'rule')} on", color="blue" if on else "gray", help="Rules that are judged.")

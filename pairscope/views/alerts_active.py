@@ -4,12 +4,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import streamlit as st
 
-from pairscope.alerts.records import link_of
-from pairscope.alerts.rules import describe_pair
+from pairscope.alerts.records import link_of, severity_of
+from pairscope.alerts.rules import LONGEST_NOTE, describe_pair
 from pairscope.runtime import Runtime
 from pairscope.stores.alerts import Decision
 from pairscope.views.alerts_facts import Facts
-from pairscope.views.alerts_words import SEVERITIES, SEVERITY_ICONS, bar_text, found_text, late_text, severity_of
+from pairscope.views.alerts_words import SEVERITIES, SEVERITY_ICONS, bar_text, found_text, late_text
 from pairscope.views.clock import Clock
 from pairscope.views.market_choices import OWN_KEY
 from pairscope.views.notices import MARKET_PAGE_KEY, PAIR_PAGE_KEY, inert
@@ -19,7 +19,6 @@ SHOWN = 12
 """So many are shown at once, the gravest and newest first; the history has them all."""
 
 SAID_KEY = "alerts said"
-NOTE_LENGTH = 500
 NOTHING = "Nothing is active. An alert stands here from the moment its rule fires until the rule is armed again."
 NO_RULES = "There is no rule yet, so nothing can fire. Make one below: **New rule**."
 
@@ -32,8 +31,8 @@ def show_active(runtime: Runtime, facts: Facts, clock: Clock, why_not: str) -> N
         return
     for decision in in_order(facts.active)[:SHOWN]:
         _show_alert(runtime, decision, facts.now, clock, why_not)
-    if len(facts.active) > SHOWN:
-        st.caption(f"{len(facts.active) - SHOWN:,} more are active; the history below lists them all.")
+    if facts.active_count > SHOWN:
+        st.caption(f"{facts.active_count - SHOWN:,} more are active; the section History lists them all.")
 
 
 def in_order(active: tuple[Decision, ...]) -> list[Decision]:
@@ -99,7 +98,7 @@ def show_acknowledging(runtime: Runtime, decision: Decision, why_not: str, *, pl
     ):  # fmt: skip
         note_key = f"{place} note {decision.id}"
         st.text_input(
-            "Note", value=decision.note, key=note_key, max_chars=NOTE_LENGTH, placeholder="what you make of it",
+            "Note", value=decision.note, key=note_key, max_chars=LONGEST_NOTE, placeholder="what you make of it",
         )  # fmt: skip
         st.button(
             "Save note" if seen else "Acknowledge it", key=f"{place} acknowledge {decision.id}",

@@ -9,10 +9,10 @@ import streamlit as st
 from market import PairscopeError
 from pairscope.alerts.explain import Explanation, explain
 from pairscope.alerts.metrics import METRICS
-from pairscope.alerts.records import sentence_of
+from pairscope.alerts.records import sentence_of, severity_of
 from pairscope.alerts.rules import describe_pair
 from pairscope.runtime import Runtime, now_ms
-from pairscope.stores.alerts import Decision, Receipt, read_receipts
+from pairscope.stores.alerts import Decision, read_delivery_states, read_receipts
 from pairscope.views.alerts_active import show_acknowledging, show_marks, show_view_button
 from pairscope.views.alerts_words import (
     SEVERITIES,
@@ -21,7 +21,6 @@ from pairscope.views.alerts_words import (
     bar_text,
     found_text,
     receipt_text,
-    severity_of,
     value_text,
     word_of,
 )
@@ -52,7 +51,7 @@ def show_detail(runtime: Runtime, decision: Decision, clock: Clock, why_not: str
         st.markdown("**What was decided**")
         with st.container(border=True, gap="xxsmall"):
             show_lines(lines_of(decision, clock), LINES)
-        _show_deliveries(decision, read_receipts(runtime.reader, decision.id), clock)
+        _show_deliveries(runtime, decision, clock)
     with right:
         st.markdown("**What it saw**", help="The numbers of its bar, as they were when it was decided.")
         with st.container(border=True, gap="xxsmall"):
@@ -99,17 +98,21 @@ def lines_of(decision: Decision, clock: Clock) -> dict[str, str]:
     return {name: text for name, text in lines.items() if text}
 
 
-def _show_deliveries(decision: Decision, receipts: list[Receipt], clock: Clock) -> None:
+def _show_deliveries(runtime: Runtime, decision: Decision, clock: Clock) -> None:
     st.markdown("**Deliveries**", help="What came of each attempt. It goes over each channel at least once.")
     if not decision.notify:
         st.caption("It was told on this page alone: its rule has no channel, or it did not fire.")
+    receipts = read_receipts(runtime.reader, decision.id)
+    states = read_delivery_states(runtime.reader, decision.id)
     for channel in decision.notify:
         with st.container(border=True, gap="xxsmall"):
             st.markdown(inert(channel))
             here = [each for each in receipts if each.channel == channel]
             for receipt in here:
                 st.caption(inert(receipt_text(receipt, clock)))
-            if not here:
+            if states.get(channel) == "sending":
+                st.caption("An attempt is on its way.")
+            elif not here:
                 st.caption("It waits for its first attempt.")
 
 

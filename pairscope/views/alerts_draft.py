@@ -116,6 +116,11 @@ def draft_of(values: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
     }
 
 
+def addresses_in(text: str | None) -> tuple[str, ...]:
+    """Return the channels that are written one a line."""
+    return tuple(line.strip() for line in (text or "").splitlines() if line.strip())
+
+
 def _quiet_parts(text: str) -> tuple[time | None, time | None, str]:
     hours, _, zone = text.partition(" ")
     begins, _, ends = hours.partition("-")
@@ -126,7 +131,39 @@ def _quiet_parts(text: str) -> tuple[time | None, time | None, str]:
 
 
 def _wall(time_ms: int, clock: Clock) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, ZoneInfo(clock.name)).replace(tzinfo=None)
+    """Return what a clock shows, to the minute, as its control has it."""
+    wall = datetime.fromtimestamp(time_ms // 60_000 * 60, ZoneInfo(clock.name))
+    return wall.replace(tzinfo=None, second=0, fold=0)
+
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "x": ("x", "y"), "duration_ms": ("duration",), "cooldown_ms": ("cooldown",), "expires_ms": ("expires",),
+    "quiet": ("quiet from", "quiet to", "quiet zone"),
+}  # fmt: skip
+"""The controls of a field of the rule, where there are several or another name."""
+
+
+def kept_values(draft: Mapping[str, Any], given: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
+    """Return the rule that the controls make; a field whose controls are as they were shown stays as it was given.
+
+    Args:
+        draft: what the controls hold.
+        given: the rule that they showed at first, in plain values.
+        clock: by which they showed it.
+    """
+    shown, values = draft_of(given, clock), rule_values(draft, clock)
+    for name in values:
+        if all(draft[part] == shown[part] for part in PARTS.get(name, (name,))):
+            values[name] = given[name]
+    return values
+
+
+def draft_complaint(draft: Mapping[str, Any]) -> str:
+    """Return what is wrong with the controls that no rule could tell; empty when nothing is."""
+    if (draft["quiet from"] is None) == (draft["quiet to"] is None):
+        return ""
+    missing = "an end" if draft["quiet to"] is None else "a beginning"
+    return f"the quiet hours have not {missing}: give both times, or neither."
 
 
 def rule_values(draft: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
@@ -152,6 +189,6 @@ def rule_values(draft: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
         "quiet": quiet,
         "expires_ms": moment_ms(draft["expires"], clock) if draft["expires"] else None,
         "severity": draft["severity"],
-        "notify": [line.strip() for line in draft["notify"].splitlines() if line.strip()],
+        "notify": list(addresses_in(draft["notify"])),
         "note": draft["note"].strip(),
     }

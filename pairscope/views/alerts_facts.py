@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from pairscope.alerts.notify import DeliveryStatus
 from pairscope.runtime import Runtime, now_ms
-from pairscope.stores.alerts import Decision, StoredRule, StoredState, read_decisions, read_rules, read_states
+from pairscope.stores.alerts import (
+    Decision,
+    StoredRule,
+    StoredState,
+    count_active,
+    read_decisions,
+    read_rules,
+    read_states,
+)
 
 MOST_ACTIVE = 200
 
@@ -23,6 +31,8 @@ class Facts:
     rules: Mapping[int, StoredRule]
     states: Mapping[tuple[int, str], StoredState]
     active: tuple[Decision, ...]
+    """The newest."""
+    active_count: int
     waits: Mapping[tuple[int, str], str]
     """Why a rule has nothing sound to judge for a pair now."""
     problems: Mapping[int, str]
@@ -38,7 +48,8 @@ class Facts:
             now=now_ms(),
             rules=read_rules(reader),
             states=read_states(reader),
-            active=tuple(active_alerts(runtime)),
+            active=tuple(read_decisions(reader, outcome="fired", active=True, limit=MOST_ACTIVE)),
+            active_count=count_active(reader),
             waits={(each.rule_id, each.target): each.why for each in waiting},
             problems=dict(engine.problems) if engine else {},
             delivery=desk.deliverer.status() if desk else None,
@@ -48,11 +59,6 @@ class Facts:
         """Return the pairs that a rule is judged for, as far as that is known."""
         known = [target for rule, target in (*self.states, *self.waits) if rule == rule_id]
         return sorted(set(known))
-
-
-def active_alerts(runtime: Runtime) -> list[Decision]:
-    """Return what fired and is not over, the newest first."""
-    return read_decisions(runtime.reader, outcome="fired", active=True, limit=MOST_ACTIVE)
 
 
 def read_only(runtime: Runtime) -> str:

@@ -1,21 +1,33 @@
 """The controls of the form of a rule, and what is wrong beside the one that it is wrong with."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 import streamlit as st
 
-from market import WrongUse
+from market import PairscopeError, WrongUse
 from pairscope.addresses import HEDGES
-from pairscope.alerts.expression import parse
+from pairscope.alerts.expression import LONGEST, parse
 from pairscope.alerts.metrics import METRICS
-from pairscope.alerts.rules import EVERY, TICK
+from pairscope.alerts.notify import check_channel, privacy_note
+from pairscope.alerts.rules import (
+    EVERY,
+    LEAST_BARS,
+    LEAST_WINDOW,
+    LONGEST_NOTE,
+    MOST_BARS,
+    MOST_WINDOW,
+    TICK,
+)
 from pairscope.runtime import Runtime
-from pairscope.views.alerts_draft import ABSOLUTE_Z, BANDS, COMPARISONS, ONE, PICKED, TIMES
+from pairscope.settings import Settings
+from pairscope.views.alerts_draft import ABSOLUTE_Z, BANDS, COMPARISONS, ONE, PICKED, TIMES, addresses_in
 from pairscope.views.alerts_state import COMPARISON, HIGH, LOW, VALUE, control, follow_pick, follow_text
 from pairscope.views.alerts_words import SEVERITIES
 from pairscope.views.choices import label_of
 from pairscope.views.clock import LOCAL, Clock, zone_names
 from pairscope.views.notices import inert
 
-LONGEST_NOTE, LONGEST_TEXT = 500, 500
 GRAMMAR = (
     "Metrics: {metrics}; `abs(METRIC)`. Words: with `>`, `>=`, `<`, `<=`, `crosses`, `crosses above`, `crosses below`, "
     "`leaves LOW to HIGH`, `outside LOW to HIGH`, `inside LOW to HIGH`; join with `and`, `or` and parentheses. `stale` "
@@ -73,7 +85,7 @@ def show_condition() -> None:
     if banded:
         _show_level(high, "to", HIGH)
     text = st.text_input(
-        "Condition", key=control("when"), live=True, max_chars=LONGEST_TEXT, on_change=follow_text,
+        "Condition", key=control("when"), live=True, max_chars=LONGEST, on_change=follow_text,
         placeholder="abs(z) > 2 and correlation > 0.5", help=GRAMMAR.format(metrics=", ".join(map(_code, METRICS))),
     )  # fmt: skip
     with st.container(key="rule complaint"):  # always there, so that what is below stays as it is
@@ -106,7 +118,7 @@ def show_limits() -> None:
     """Let be chosen when it is armed again, how long it must hold, and how long it keeps still."""
     rearm, duration, cooldown = st.columns([4, 3, 3], gap="small")
     rearm.text_input(
-        "Armed again at", key=control("rearm"), live=True, max_chars=LONGEST_TEXT, placeholder="when it does not hold",
+        "Armed again at", key=control("rearm"), live=True, max_chars=LONGEST, placeholder="when it does not hold",
         help="After it fired the rule keeps still until this holds: a number means the same comparison with it, such "
         "as 1.5 for `abs(z) > 2`; or a whole condition. Empty: until the condition does not hold.",
     )  # fmt: skip
@@ -138,11 +150,11 @@ def show_analysis() -> None:
     with st.expander("Window and analysis", icon=":material/tune:"):
         window, bars = st.columns(2, gap="small")
         window.number_input(
-            "Window, bars", min_value=5, max_value=100_000, step=5, key=control("window"),
+            "Window, bars", min_value=LEAST_WINDOW, max_value=MOST_WINDOW, step=5, key=control("window"),
             help="Bars of the past that z-score, spread, correlation, hedge ratio and volatility know.",
         )  # fmt: skip
         bars.number_input(
-            "Tests, bars", min_value=30, max_value=100_000, step=100, key=control("bars"),
+            "Tests, bars", min_value=LEAST_BARS, max_value=MOST_BARS, step=100, key=control("bars"),
             help="Bars that half-life, cointegration and break are tested on.",
         )  # fmt: skip
         st.segmented_control(
@@ -153,13 +165,16 @@ def show_analysis() -> None:
             st.toggle("Intercept", key=control("intercept"), help="Without one the spread is y - β x.")
         fill, volume = st.columns(2, gap="small")
         fill.number_input(
-            "Fill missing bars", min_value=0, max_value=60, key=control("fill"),
+            "Fill missing bars", min_value=0, max_value=MOST_WINDOW, key=control("fill"),
             help="A leg without a trade takes its last close, if that is at most so many bars old.",
         )  # fmt: skip
         volume.number_input(
             "Minimum volume of a bar", min_value=0.0, format="%g", key=control("minimum_volume"),
             help="Bars in which either leg traded less, in its own units, are left out.",
         )  # fmt: skip
+
+
+EARLIEST, LATEST = datetime(1990, 1, 1), datetime(2100, 1, 2)  # noqa: DTZ001  # on the wall
 
 
 def show_quiet(clock: Clock) -> None:
@@ -171,13 +186,15 @@ def show_quiet(clock: Clock) -> None:
             help="Between these times of day it keeps still, unless it is critical. Both empty: never.",
         )  # fmt: skip
         ends.time_input("until", key=control("quiet to"), value=None, step=900, help="May lie on the next day.")
+        zones = [each for each in zone_names() if each != LOCAL]
+        own = str(st.session_state[control("quiet zone")])  # may be one that the list leaves out
         zone.selectbox(
-            "Zone of quiet hours", [name for name in zone_names() if name != LOCAL], key=control("quiet zone"),
+            "Zone of quiet hours", [*zones, *({own} - {*zones})], key=control("quiet zone"),
             help="Whose clock these times are of, summer time included.",
         )  # fmt: skip
         st.datetime_input(
-            f"Expires, {clock.name}", key=control("expires"), value=None, step=300, format="YYYY-MM-DD",
-            help="From then on it keeps still for ever. Empty: never.",
+            f"Expires, {clock.name}", key=control("expires"), value=None, min_value=EARLIEST, max_value=LATEST,
+            step=300, format="YYYY-MM-DD", help="From then on it keeps still for ever. Empty: never.",
         )  # fmt: skip
 
 
@@ -189,11 +206,44 @@ CHANNELS = (
 
 def show_channels(runtime: Runtime) -> None:
     """Let the channels be named; secrets stand in them by name."""
-    st.text_area(
+    text = st.text_area(
         "Channels, one a line", key=control("notify"), height=84,
         placeholder="discord://{DISCORD_ID}/{DISCORD_TOKEN}", help=CHANNELS,
     )  # fmt: skip
+    found = checked_channels(runtime, addresses_in(text))
+    if found.notes:
+        st.markdown(f":orange[{inert('. '.join(found.notes))}.]")
     st.caption(inert(secrets_text(secret_names(runtime))))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedChannels:
+    """Channels as they were written and would be kept, what is wrong with them, and what is to be known of them."""
+
+    written: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    wrong: str = ""
+    notes: tuple[str, ...] = ()
+
+
+CHANNELS_KEY = "rule channels checked"
+
+
+def checked_channels(runtime: Runtime, written: tuple[str, ...]) -> CheckedChannels:
+    """Look at channels when they have changed, for some take half a second."""
+    found: CheckedChannels | None = st.session_state.get(CHANNELS_KEY)
+    if found is None or found.written != written:
+        found = st.session_state[CHANNELS_KEY] = _check_channels(written, runtime.settings)
+    return found
+
+
+def _check_channels(written: tuple[str, ...], settings: Settings) -> CheckedChannels:
+    try:
+        channels = tuple(dict.fromkeys(check_channel(each, settings) for each in written))
+    except PairscopeError as error:
+        return CheckedChannels(written, wrong=str(error))
+    notes = dict.fromkeys(note for each in channels if (note := privacy_note(each, settings)))
+    return CheckedChannels(written, channels, notes=tuple(notes))
 
 
 def secret_names(runtime: Runtime) -> list[str]:

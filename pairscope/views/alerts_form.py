@@ -8,12 +8,12 @@ import streamlit as st
 
 from market import PairscopeError
 from pairscope.alerts.commands import settle
-from pairscope.alerts.notify import check_channel
 from pairscope.alerts.rules import Rule, sentence, values_of
 from pairscope.runtime import Runtime
 from pairscope.stores.alerts import read_rules
-from pairscope.views.alerts_draft import draft_of, new_values, rule_values
+from pairscope.views.alerts_draft import draft_complaint, draft_of, kept_values, new_values
 from pairscope.views.alerts_fields import (
+    checked_channels,
     show_analysis,
     show_channels,
     show_condition,
@@ -26,6 +26,7 @@ from pairscope.views.alerts_preview import forget_preview, show_preview
 from pairscope.views.alerts_state import (
     DRAFT_KEY,
     EDITED_KEY,
+    GIVEN_KEY,
     NEW,
     REFUSED_KEY,
     SAVED_KEY,
@@ -35,9 +36,6 @@ from pairscope.views.alerts_state import (
 )
 from pairscope.views.clock import Clock
 from pairscope.views.notices import inert, instruments_of
-
-CHANNELS_KEY = "rule channels checked"
-"""The channels that were looked at last, and what was wrong with them."""
 
 
 def begin_new(runtime: Runtime, clock: Clock) -> None:
@@ -55,6 +53,7 @@ def begin_change(runtime: Runtime, rule_id: int, clock: Clock) -> None:
 def _begin(edited: int, values: Mapping[str, Any], clock: Clock) -> None:
     state = st.session_state
     state[EDITED_KEY], state[REFUSED_KEY], state[SAVED_KEY] = edited, "", ""
+    state[GIVEN_KEY] = dict(values), clock
     forget_preview()
     put_into_controls(draft_of(values, clock))
 
@@ -73,18 +72,18 @@ def _show(runtime: Runtime, clock: Clock) -> None:
     state = st.session_state
     if not is_editing():
         st.rerun()  # it was saved, or given up
-    edited = state[EDITED_KEY]
+    edited, (given, shown_by) = state[EDITED_KEY], state[GIVEN_KEY]
     if control("when") not in state:  # another page was shown in between
         put_into_controls(state[DRAFT_KEY])
     with st.container(border=True, key="rule form"):
         st.markdown("**A new rule**" if edited == NEW else f"**Rule {edited}**")
         left, right = st.columns([7, 5], gap="medium")
         with left:
-            _show_fields(runtime, clock)
+            _show_fields(runtime, shown_by)
         draft = state[DRAFT_KEY] = read_controls()
-        values = rule_values(draft, clock)
+        values, wrong = kept_values(draft, given, shown_by), draft_complaint(draft)
         with right:
-            _show_outcome(runtime, edited, values, clock)
+            _show_outcome(runtime, edited, values, wrong, clock)
 
 
 def _show_fields(runtime: Runtime, clock: Clock) -> None:
@@ -100,32 +99,17 @@ def _show_fields(runtime: Runtime, clock: Clock) -> None:
 
 def checked(runtime: Runtime, values: Mapping[str, Any]) -> tuple[Rule | None, str]:
     """Return a rule as it would be kept, or why it cannot be."""
-    recorded = [each.instrument for each in runtime.recorded()]
     channels = tuple(values["notify"])
     try:
-        rule = settle({**values, "notify": []}, runtime.reader, recorded, runtime.settings).rule
+        rule = settle({**values, "notify": []}, instruments_of(runtime), runtime.settings).rule
     except PairscopeError as error:
         return None, str(error)
-    wrong = _channel_complaint(runtime, channels)
-    return (None if wrong else replace(rule, notify=channels)), wrong
+    found = checked_channels(runtime, channels)
+    return (None if found.wrong else replace(rule, notify=found.channels)), found.wrong
 
 
-def _channel_complaint(runtime: Runtime, channels: tuple[str, ...]) -> str:
-    """Return what is wrong with the channels; they are looked at when they change, for some take half a second."""
-    known, wrong = st.session_state.get(CHANNELS_KEY, ((), ""))
-    if channels != known:
-        try:
-            wrong = ""
-            for address in channels:
-                check_channel(address, runtime.settings)
-        except PairscopeError as error:
-            wrong = str(error)
-        st.session_state[CHANNELS_KEY] = channels, wrong
-    return str(wrong)
-
-
-def _show_outcome(runtime: Runtime, edited: int, values: Mapping[str, Any], clock: Clock) -> None:
-    rule, wrong = checked(runtime, values)
+def _show_outcome(runtime: Runtime, edited: int, values: Mapping[str, Any], wrong: str, clock: Clock) -> None:
+    rule, wrong = (None, wrong) if wrong else checked(runtime, values)
     st.markdown("**In plain words**")
     if rule is not None:
         st.markdown(inert(sentence(rule)))

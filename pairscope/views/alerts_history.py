@@ -4,32 +4,43 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
 from market import DAY, HOUR
 from pairscope.alerts import records
-from pairscope.alerts.records import all_alerts, sentence_of
+from pairscope.alerts.records import pages_of, sentence_of, severity_of
 from pairscope.alerts.rules import describe_pair
-from pairscope.files import FileFormat, write_alerts
+from pairscope.exports import export_alerts
+from pairscope.files import FileFormat
 from pairscope.runtime import Runtime, now_ms
-from pairscope.settings import moment_ms
-from pairscope.stores.alerts import Decision, read_decision, read_decisions, read_rules
+from pairscope.stores.alerts import (
+    Decision,
+    decided_rules,
+    decided_targets,
+    read_decision,
+    read_decisions,
+    read_rules,
+)
 from pairscope.views.alerts_detail import show_detail
-from pairscope.views.alerts_words import SEVERITIES, STATES, late_text, severity_of, value_text, what_text, word_of
+from pairscope.views.alerts_words import SEVERITIES, STATES, late_text, value_text, what_text, word_of
 from pairscope.views.clock import Clock
 from pairscope.views.data_files import stamp
 from pairscope.views.states import meanings
 
-SHOWN, SEARCHED, EXPORTED = 200, 2_000, 1_000_000
+SHOWN, EXPORTED = 200, 100_000
 FORMATS: Mapping[FileFormat, str] = {"csv": "text/csv", "json": "application/json"}
 REFRESH_SECONDS = 2.0
-OPENED_KEY, TURN_KEY, LISTED_KEY = "alert", "history turn", "history listed"
+OPENED_KEY, TURN_KEY, LISTS_KEY = "alert", "history turn", "history lists"
 """The alert whose details are shown, how often a row was opened (the table is a new one then, with none chosen), and
-what the rows are."""
+what the rows were at the last few refreshes."""
+
+LISTS_KEPT = 20
 
 FIRED, ALL = "fired", "all decisions"
 SPANS: Mapping[str, int | None] = {"1 h": HOUR, "24 h": DAY, "7 days": 7 * DAY, "all": None}
+REMOVED = "removed since"
 NOTHING = "Nothing has fired yet. Each alert is kept here with what it saw, and can be explained at any later time."
 ROW_PX, MOST_PX = 32, 460
 
@@ -45,22 +56,17 @@ class Asked:
     span: int | None = None
     text: str = ""
 
-    def kept(self, limit: int) -> records.Asked:
+    def kept(self) -> records.Asked:
         """Return what is asked of the store."""
         start = None if self.span is None else now_ms() - self.span
         return records.Asked(
-            outcome=self.outcome, rule_id=self.rule_id, target=self.target, start=start, text=self.text, limit=limit
-        )
-
-    def wants(self, severity: str) -> bool:
-        """Whether decisions of this severity are wanted."""
-        return not self.severities or severity in self.severities
+            outcome=self.outcome, rule_id=self.rule_id, target=self.target, start=start, text=self.text,
+            severities=self.severities,
+        )  # fmt: skip
 
     def read(self, runtime: Runtime) -> list[Decision]:
         """Return the newest of it, the newest first."""
-        asked = self.kept(SHOWN if not self.severities else SEARCHED)
-        found = read_decisions(runtime.reader, **asked.conditions(), limit=asked.limit)
-        return [each for each in found if self.wants(severity_of(each.rule))][:SHOWN]
+        return read_decisions(runtime.reader, **self.kept().conditions(), limit=SHOWN)
 
 
 def show_history(runtime: Runtime, clock: Clock, why_not: str) -> None:
@@ -85,7 +91,8 @@ def _close() -> None:
 def _ask(runtime: Runtime) -> Asked:
     """Let be chosen what is shown."""
     rules = read_rules(runtime.reader)
-    pairs = pairs_of(runtime)
+    numbers = sorted({*rules, *decided_rules(runtime.reader)})
+    pairs = sorted(decided_targets(runtime.reader), key=describe_pair)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         outcome = st.segmented_control(
             "Decisions", (FIRED, ALL), default=FIRED, required=True, key="history outcome", bind="query-params",
@@ -100,8 +107,8 @@ def _ask(runtime: Runtime) -> Asked:
         )
     rule, pair, text = st.columns([4, 3, 3], gap="small")
     rule_id = rule.selectbox(
-        "Rule", rules, index=None, key="history rule", placeholder="every rule",
-        format_func=lambda number: f"{number}: {sentence_of(rules[number].values)}" if number in rules else str(number),
+        "Rule", numbers, index=None, key="history rule", placeholder="every rule",
+        format_func=lambda number: f"{number}: {sentence_of(rules[number].values) if number in rules else REMOVED}",
         help="Only what this rule decided.",
     )  # fmt: skip
     target = pair.selectbox(
@@ -118,11 +125,6 @@ def _ask(runtime: Runtime) -> Asked:
     )  # fmt: skip
 
 
-def pairs_of(runtime: Runtime) -> list[str]:
-    """Return the pairs that lately anything was decided for."""
-    return sorted({each.target for each in read_decisions(runtime.reader, limit=SHOWN)})
-
-
 def _show_rows(runtime: Runtime, asked: Asked, clock: Clock) -> None:
     if OPENED_KEY in st.session_state:
         st.rerun()  # for its details to take the place of the list
@@ -131,12 +133,13 @@ def _show_rows(runtime: Runtime, asked: Asked, clock: Clock) -> None:
         narrow = asked != Asked()
         st.info("Nothing in the history is like that." if narrow else NOTHING, icon=":material/history:")
         return
-    st.session_state[LISTED_KEY] = [each.id for each in decisions]
+    version = remember(st.session_state.setdefault(LISTS_KEY, {}), [each.id for each in decisions])
+    columns = _columns(clock)
+    names = {name: f"{name} {version}" for name in columns}
     turn = st.session_state.setdefault(TURN_KEY, 0)
     key = f"history {turn}"
-    column = st.column_config
     st.dataframe(
-        history_rows(decisions, clock, now_ms()),
+        [{names[name]: cell for name, cell in row.items()} for row in history_rows(decisions, clock, now_ms())],
         hide_index=True,
         key=key,
         on_select=lambda: _open(key),
@@ -144,34 +147,61 @@ def _show_rows(runtime: Runtime, asked: Asked, clock: Clock) -> None:
         placeholder="–",
         row_height=ROW_PX,
         height=min(MOST_PX, ROW_PX * len(decisions) + ROW_PX + 6),
-        column_config={
-            "time": column.TextColumn(f"time, {clock.name}", width=150, pinned=True, help="The end of its bar."),
-            "state": column.MultiselectColumn(
-                options=list(STATES), color=[look.colour for look in STATES.values()], width=105,
-                help=meanings(STATES),
-            ),
-            "severity": column.MultiselectColumn(
-                options=list(SEVERITIES), color=[look.colour for look in SEVERITIES.values()], width=90,
-                help=meanings(SEVERITIES),
-            ),
-            "pair": column.TextColumn(width=160, help="The pair, or the symbol."),
-            "what": column.TextColumn(width=190, help="What the condition found."),
-            "value": column.TextColumn(alignment="right", width=90, help="What it saw, with its unit."),
-            "rule": column.NumberColumn(width=50, help="The number of its rule."),
-            "more": column.TextColumn("besides", width="large", help="Why it kept still, how late it was, any note."),
-            "id": column.NumberColumn(width=60, help="The number of the decision: `alerts explain` takes it."),
-        },
-    )  # fmt: skip
+        column_config={names[name]: column for name, column in columns.items()},
+    )
     more = f"The newest {SHOWN:,}; a filter finds others. " if len(decisions) >= SHOWN else ""
     st.caption(f"{more}A click on a row shows all of it.")
 
 
+def _columns(clock: Clock) -> dict[str, Any]:
+    """Return how the table shows each column."""
+    column = st.column_config
+    return {
+        "time": column.TextColumn(f"time, {clock.name}", width=150, pinned=True, help="The end of its bar."),
+        "state": column.MultiselectColumn(
+            "state", options=list(STATES), color=[look.colour for look in STATES.values()], width=105,
+            help=meanings(STATES),
+        ),
+        "severity": column.MultiselectColumn(
+            "severity", options=list(SEVERITIES), color=[look.colour for look in SEVERITIES.values()], width=90,
+            help=meanings(SEVERITIES),
+        ),
+        "pair": column.TextColumn("pair", width=160, help="The pair, or the symbol."),
+        "what": column.TextColumn("what", width=190, help="What the condition found."),
+        "value": column.TextColumn("value", alignment="right", width=90, help="What it saw, with its unit."),
+        "rule": column.NumberColumn("rule", width=50, help="The number of its rule."),
+        "more": column.TextColumn("besides", width="large", help="Why it kept still, how late it was, any note."),
+        "id": column.NumberColumn("id", width=60, help="The number of the decision: `alerts explain` takes it."),
+    }  # fmt: skip
+
+
 def _open(key: str) -> None:
     """Open the decision whose row was clicked."""
-    cells, listed = st.session_state[key]["selection"]["cells"], st.session_state.get(LISTED_KEY, [])
-    if cells and cells[0][0] < len(listed):
-        st.session_state[OPENED_KEY] = listed[cells[0][0]]
+    cells = st.session_state[key]["selection"]["cells"]
+    clicked = clicked_id(st.session_state.get(LISTS_KEY, {}), *cells[0]) if cells else None
+    if clicked is not None:
+        st.session_state[OPENED_KEY] = clicked
         st.session_state[TURN_KEY] += 1
+
+
+def remember(lists: dict[int, list[int]], ids: list[int]) -> int:
+    """Keep what the rows are, and return the number of this list, which the names of its columns end with.
+
+    A click tells the row and the name of its column: with it, which list the browser showed at that moment.
+    """
+    newest = next(reversed(lists), 0)
+    if lists.get(newest) == ids:
+        return newest
+    lists[newest + 1] = ids
+    for old in list(lists)[:-LISTS_KEPT]:
+        del lists[old]
+    return newest + 1
+
+
+def clicked_id(lists: Mapping[int, Sequence[int]], row: int, column: str) -> int | None:
+    """Return the number of the decision that stood in a row when it was clicked."""
+    ids = lists.get(int(column.rpartition(" ")[2]), ())
+    return ids[row] if row < len(ids) else None
 
 
 def history_rows(decisions: Sequence[Decision], clock: Clock, now: int) -> list[dict[str, object]]:
@@ -199,16 +229,18 @@ def _show_export(runtime: Runtime, asked: Asked) -> None:
             st.download_button(
                 name.upper(), partial(exported, runtime, asked, name), f"alerts-{stamp()}.{name}", mime,
                 key=f"history as {name}", icon=":material/download:", on_click="ignore",
-                help="All that the filters leave, the oldest first.",
+                help=EXPORTING,
             )  # fmt: skip
+
+
+EXPORTING = (
+    f"What the filters leave, the oldest first, {EXPORTED:,} at most; `python -m pairscope export alerts` writes all."
+)
 
 
 def exported(runtime: Runtime, asked: Asked, file_format: FileFormat) -> bytes:
     """Return what the filters leave as the content of a file."""
     content = io.BytesIO()
-    base = runtime.alerts.pages if runtime.alerts else ""
-    pieces = all_alerts(runtime.reader, asked.kept(EXPORTED), base=base)
-    wanted = ([each for each in piece if asked.wants(str(each["severity"]))] for piece in pieces)
-    timed = ([{**each, "time": moment_ms(each["time"])} for each in piece] for piece in wanted)
-    write_alerts(content, timed, file_format)
+    base = pages_of(runtime.settings, runtime.alerts.pages if runtime.alerts else "")
+    export_alerts(content, runtime.reader, asked.kept(), file_format, base=base, most=EXPORTED)
     return content.getvalue()

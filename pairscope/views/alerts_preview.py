@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import streamlit as st
 from market import DAY, HOUR, Instrument, PairscopeError
 from pairscope.alerts.metrics import METRICS
 from pairscope.alerts.preview import Preview, preview
-from pairscope.alerts.rules import EVERY, TICK, Rule, describe_pair, legs_of, values_of
+from pairscope.alerts.records import targets_of
+from pairscope.alerts.rules import TICK, Rule, describe_pair, legs_of, values_of
 from pairscope.charts.alerts import POINTS, Fired, preview_line
 from pairscope.charts.thinning import thin
 from pairscope.exports import label_of
@@ -51,17 +51,11 @@ def forget_preview() -> None:
     st.session_state.pop(JOB_KEY, None)
 
 
-def targets_of(rule: Rule, recorded: list[Instrument]) -> list[str]:
-    """Return what a rule is judged for: its pair, its symbol, or all pairs of two recorded symbols of one venue."""
-    if rule.y != EVERY:
-        return [f"{rule.y}/{rule.x}" if rule.x else rule.y]
-    return [f"{y}/{x}" for y, x in combinations(recorded, 2) if y.venue == x.venue]
-
-
 def show_preview(runtime: Runtime, rule: Rule | None, clock: Clock) -> None:
     """Let a preview be asked for, and show the last one."""
     st.markdown("**Preview**", help=MEANING)
-    targets = targets_of(rule, [each.instrument for each in runtime.recorded()]) if rule else []
+    recorded = [each.instrument for each in runtime.recorded()]
+    targets = targets_of(rule, recorded=recorded, stored=runtime.reader.instruments()) if rule else []
     if len(targets) > 1:
         st.selectbox("Previewed pair", targets, key=TARGET_KEY, format_func=describe_pair, help="One of the rule's.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

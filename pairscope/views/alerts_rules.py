@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from market import PairscopeError
-from pairscope.alerts.records import sentence_of
+from pairscope.alerts.records import sentence_of, severity_of, stand_of
 from pairscope.jobs import Job
 from pairscope.outcome import Outcome
 from pairscope.runtime import Runtime
@@ -14,7 +14,7 @@ from pairscope.stores.alerts import StoredRule, read_decisions, read_rules
 from pairscope.views.alerts_active import SAID_KEY
 from pairscope.views.alerts_facts import Facts
 from pairscope.views.alerts_form import begin_change, begin_new
-from pairscope.views.alerts_words import SEVERITIES, SEVERITY_ICONS, Standing, severity_of, standing_of
+from pairscope.views.alerts_words import SEVERITIES, SEVERITY_ICONS, STAND_COLOURS, Standing, standing_of
 from pairscope.views.clock import Clock
 from pairscope.views.data_changes import perform_change
 from pairscope.views.notices import inert
@@ -112,9 +112,9 @@ def standings_of(rule: StoredRule, facts: Facts) -> list[Standing]:
     fired_ms = {(each.rule_id, each.target): each.end_ms for each in reversed(facts.active)}
     for target in facts.targets(rule.id):
         key = rule.id, target
-        why, fired = facts.waits.get(key, ""), fired_ms.get(key)
-        found.append(standing_of(facts.states.get(key), target, why, facts.now, fired_ms=fired))
-    ranks = ("active", "holds", "keeps still", "waits", "begins", "armed")
+        stand = stand_of(facts.states.get(key), why=facts.waits.get(key, ""), fired_ms=fired_ms.get(key))
+        found.append(standing_of(stand, target, facts.now))
+    ranks = list(STAND_COLOURS)
     return sorted(found, key=lambda each: ranks.index(each.word)) or [Standing("", "begins", "gray")]
 
 

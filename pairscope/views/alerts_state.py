@@ -7,8 +7,11 @@ import streamlit as st
 
 from pairscope.views.alerts_draft import BANDS, COMPARISONS, Pick, pick_of
 
-EDITED_KEY, DRAFT_KEY, REFUSED_KEY, SAVED_KEY = "rule edited", "rule draft", "rule refused", "rule saved"
-"""The number of the rule that is written, what the controls held last, why it was not saved, and that it was."""
+EDITED_KEY, GIVEN_KEY, DRAFT_KEY, REFUSED_KEY, SAVED_KEY = (
+    "rule edited", "rule given", "rule draft", "rule refused", "rule saved",
+)  # fmt: skip
+"""The number of the rule that is written, the rule that the controls showed at first and the clock by which they do,
+what they held last, why it was not saved, and that it was."""
 
 NEW = 0
 FIELDS = (

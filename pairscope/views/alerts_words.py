@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from pairscope.alerts.levels import level_of
 from pairscope.alerts.metrics import METRICS
-from pairscope.alerts.records import state_of
+from pairscope.alerts.records import Stand, state_of
 from pairscope.alerts.rules import describe_pair
 from pairscope.alerts.wording import readable
-from pairscope.stores.alerts import Decision, Receipt, StoredState
+from pairscope.stores.alerts import Decision, Receipt
 from pairscope.views.clock import Clock
 from pairscope.views.numerals import digits_of, length_text
 from pairscope.views.states import Colour, Look
@@ -41,12 +41,6 @@ WHOLE = frozenset({"stale", "gap"})
 """Metrics that are counted: seconds, gaps."""
 
 
-def severity_of(rule: Mapping[str, Any]) -> str:
-    """Return how grave a rule is, as it is kept."""
-    severity = rule.get("severity")
-    return str(severity) if severity in SEVERITIES else "warning"
-
-
 def value_text(metric: str, value: float | None) -> str:
     """Write a value with the unit of its metric: 2.310 σ; a dash when it is not known."""
     if value is None or math.isnan(value):
@@ -67,13 +61,10 @@ def level_text(metric: str, level: float | None) -> str:
     return "–" if level is None or math.isnan(level) else f"{readable(level)} {_unit(metric)}".strip()
 
 
-def level_of(decision: Decision) -> float | None:
-    """Return the threshold on the side of zero on which it was reached: that of an absolute value has two."""
-    level, value = decision.threshold, decision.value
-    absolute = f"abs({decision.metric})" in str(decision.rule.get("when", ""))
-    if level is None or value is None or not absolute or not value < 0 < level:
-        return level
-    return -level
+def _reached_text(decision: Decision) -> str:
+    """Write the threshold on the side of zero on which it was reached: that of an absolute value has two."""
+    level = level_of(decision.rule, decision.metric, decision.value, decision.threshold)
+    return level_text(decision.metric, level)
 
 
 def _unit(metric: str) -> str:
@@ -84,14 +75,14 @@ def what_text(decision: Decision) -> str:
     """Write what a decision is about: z-score above 2 σ."""
     known = METRICS.get(decision.metric)
     name = known.words if known else decision.metric
-    return " ".join(filter(None, (name, decision.direction, level_text(decision.metric, level_of(decision)))))
+    return " ".join(filter(None, (name, decision.direction, _reached_text(decision))))
 
 
 def found_text(decision: Decision) -> str:
     """Write a decision in one line: z-score 2.310 σ, above 2 σ."""
     known = METRICS.get(decision.metric)
     name, value = known.words if known else decision.metric, value_text(decision.metric, decision.value)
-    return f"{name} {value}, {decision.direction} {level_text(decision.metric, level_of(decision))}"
+    return f"{name} {value}, {decision.direction} {_reached_text(decision)}"
 
 
 def word_of(decision: Decision) -> str:
@@ -121,30 +112,20 @@ class Standing:
     more: str = ""
 
 
-def standing_of(state: StoredState | None, target: str, why: str, now: int, *, fired_ms: int | None = None) -> Standing:
-    """Tell where a rule stands with one pair.
+STAND_COLOURS: Mapping[str, Colour] = {
+    "active": "red", "holds": "orange", "keeps still": "gray", "waits": "orange", "begins": "gray", "armed": "green",
+}  # fmt: skip
+"""How a rule can stand with a pair, those first of which there is more to say."""
 
-    Args:
-        state: as it is kept; None before the first bar was judged.
-        target: the pair.
-        why: why there is nothing sound to judge; empty when there is.
-        now: how late it is.
-        fired_ms: when the alert fired that is active; None without one.
-    """
-    pair = describe_pair(target)
-    if why:
-        return Standing(pair, "waits", "orange", why)
-    if fired_ms is not None:
-        return Standing(pair, "active", "red", f"fired {length_text(now - fired_ms)} ago")
-    if state is None:
-        return Standing(pair, "begins", "gray", "its first bar is awaited")
-    if not state.values.get("armed", True):
-        return Standing(pair, "active", "red")
-    if (held := state.values.get("since_ms")) is not None:
-        return Standing(pair, "holds", "orange", f"for {length_text(now - int(held))}")
-    if told := str(state.values.get("told", "")):
-        return Standing(pair, "keeps still", "gray", told)
-    return Standing(pair, "armed", "green")
+
+def standing_of(stand: Stand, target: str, now: int) -> Standing:
+    """Tell where a rule stands with one pair, at a time."""
+    since = "" if stand.since_ms is None else length_text(now - stand.since_ms)
+    more = {
+        "active": f"fired {since} ago" if since else "", "holds": f"for {since}",
+        "begins": "its first bar is awaited",
+    }.get(stand.word, stand.why)  # fmt: skip
+    return Standing(describe_pair(target), stand.word, STAND_COLOURS[stand.word], more)
 
 
 def receipt_text(receipt: Receipt, clock: Clock) -> str:

@@ -5,6 +5,7 @@ const TONES = [880, 1175]; // Hz, one after the other
 
 function ring() {
   const context = (window.pairscopeSound ??= new AudioContext());
+  context.resume(); // browsers let none begin before the first click or key
   const begin = context.currentTime;
   TONES.forEach((tone, place) => {
     const voice = context.createOscillator(), loudness = context.createGain();

@@ -179,7 +179,7 @@ class Bench:
 
     def fire(self, *channels: str, count: int = 1, **changes: Any) -> list[int]:
         """Let alerts fire now."""
-        base = decision(notify=channels, decided_ms=self.now, **changes)
+        base = decision(**{"notify": channels, "decided_ms": self.now, **changes})
         made = [replace(base, bar_ms=base.bar_ms + self.serial(each)) for each in range(count)]
         return [key for key in commit_round(self.store, made, ()).result(30) if key is not None]
 

@@ -17,7 +17,8 @@ from pairscope.alerts.apprise_worker import in_clear
 from pairscope.alerts.notify import check_channel, send_test
 from pairscope.alerts.sender import ask_worker
 from pairscope.settings import Secrets, Settings
-from tests.alerts.sink import T0, Say, Sink
+from pairscope.stores.alerts import read_receipts
+from tests.alerts.sink import T0, Bench, Say, Sink
 
 CANARY = "Canary4711xOfNobody"
 SECRETS = Secrets.of({"PASS": CANARY, "SHORT": "a b/c"})
@@ -58,6 +59,28 @@ def test_a_message_goes_out_and_the_receipt_says_accepted() -> None:
         receipt = send_test(f"xml://me:{{PASS}}@127.0.0.1:{sink.port}/x", SETTINGS, now=T0)
         assert (receipt.state, receipt.status, receipt.words) == ("sent", None, "accepted by Apprise")
         assert b"Pairscope: a test" in sink.asked[0].content
+
+
+def test_nobody_is_followed_to_another_place() -> None:
+    with Sink() as other, Sink(lambda asked: Say(307, {"Location": f"http://127.0.0.1:{other.port}/x"})) as sink:
+        receipt = send_test(f"xml://127.0.0.1:{sink.port}/x", SETTINGS, now=T0)
+        assert (receipt.state, len(sink.asked), other.asked) == ("failed", 1, [])
+
+
+def test_an_address_that_asks_to_be_led_elsewhere_is_refused() -> None:
+    with pytest.raises(WrongUse, match="redirections are not followed; leave redirect= out"):
+        check_channel("xml://h.example/x?Redirect=yes", SETTINGS)
+
+
+def test_what_apprise_may_have_sent_is_sent_again_as_a_repetition(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "a.db")
+    with Sink() as sink:
+        sink.answers(500, 200)
+        [key] = bench.fire(f"xml://127.0.0.1:{sink.port}/x")
+        bench.drive(10)
+        assert [each.repeated for each in read_receipts(bench.store, key)] == [False, True]
+        assert [b"may be a repetition" in asked.content for asked in sink.asked] == [False, True]
+    bench.close()
 
 
 @pytest.mark.nightly

@@ -1,5 +1,6 @@
 """Commands about alerts: rules are kept whole or refused with the reason, and what fired is told."""
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,21 +9,34 @@ from typing import Any
 
 import pytest
 
-from market import DAY, MINUTE, Tick
+from market import DAY, MINUTE, Instrument, Tick
+from pairscope.alerts.holding import Place
+from pairscope.alerts.notify import privacy_note
 from pairscope.alerts.records import (
     Asked,
     alert_record,
     all_alerts,
     link_of,
+    pages_of,
     read_alerts,
     rule_records,
     target_named,
     targets_of,
 )
-from pairscope.alerts.rules import Rule
+from pairscope.alerts.rules import Judge, Rule, RuleState, rule_of
 from pairscope.commands import Desk, Outcome, perform
+from pairscope.exports import export_alerts
 from pairscope.settings import Settings
-from pairscope.stores.alerts import Decision, NewDecision, commit_round, read_decision, read_rules
+from pairscope.stores.alerts import (
+    Decision,
+    NewDecision,
+    Receipt,
+    commit_round,
+    mark_done,
+    mark_sending,
+    read_decision,
+    read_rules,
+)
 from store import SqliteStore
 from tests.alerts.decisions import HOOK, NOW, fired
 
@@ -105,7 +119,48 @@ def test_a_rule_that_names_nothing_is_about_every_pair(store: SqliteStore, run: 
     rule = run("add", {"when": "abs(z) > 2"}).values["rule"]
     assert isinstance(rule, dict)
     assert (rule["y"], rule["x"]) == ("*", "*")
-    assert targets_of(Rule(when="abs(z) > 2"), store) == ["simulated:BTCUSDT/simulated:ETHUSDT"]
+    stored = store.instruments()
+    assert targets_of(Rule(when="abs(z) > 2"), recorded=[], stored=stored) == ["simulated:BTCUSDT/simulated:ETHUSDT"]
+
+
+def test_every_pair_is_of_what_is_recorded_and_no_order_turns_it() -> None:
+    sol, eth, btc, new = (Instrument("simulated", symbol) for symbol in ("SOLUSDT", "ETHUSDT", "BTCUSDT", "NEWUSDT"))
+    rule, stored = Rule(when="abs(z) > 2"), [btc, eth, sol]
+    for recorded in ([sol, new, eth], [eth, sol, new]):
+        assert targets_of(rule, recorded=recorded, stored=stored) == [f"{eth}/{sol}"]
+    assert targets_of(rule, recorded=[new], stored=stored) == []
+    assert len(targets_of(rule, recorded=[], stored=stored)) == 3
+
+
+def test_a_private_channel_is_kept_and_what_lets_it_be_reached_is_said(store: SqliteStore, run: Run) -> None:
+    desk = Desk(store, settings=Settings(venue="simulated"))
+    outcome = run("add", {**PAIR, "notify": [HOOK]}, desk)
+    assert outcome.exit == 0
+    assert "PAIRSCOPE_NOTIFY_ALLOW=127.0.0.1" in outcome.text
+    assert outcome.values["notes"] == [privacy_note(HOOK, desk.settings)]
+    changed = run("change", {"rule": outcome.values["id"], "values": {"window": 30}}, desk)
+    assert changed.values["notes"] == outcome.values["notes"]
+    assert run("add", {**PAIR, "notify": [HOOK]}).values["notes"] == []
+
+
+def test_a_secret_that_is_not_known_is_refused_with_where_it_belongs(run: Run) -> None:
+    said = run("add", {**PAIR, "notify": ["json://example.com/{HOOK}"]}).text
+    assert 'add PAIRSCOPE_SECRET_HOOK to the environment or a line hook = "…" to secrets.toml' in said
+    assert "restart the process that records" in said
+
+
+@pytest.mark.parametrize("notify", ["json://u:pw-7d1f@host/x", [["json://u:pw-7d1f@host/x"]], {"pw-7d1f": 1}])
+def test_an_address_is_never_said_again(run: Run, notify: object) -> None:
+    for outcome in (run("add", {**PAIR, "notify": notify}), run("test", {"notify": notify})):
+        assert outcome.exit == 2
+        assert "pw-7d1f" not in outcome.text
+
+
+@pytest.mark.parametrize("name", ["window", "duration_ms", "expires_ms", "minimum_volume", "fill"])
+def test_a_number_beyond_all_measure_is_refused_by_name(run: Run, name: str) -> None:
+    outcome = run("add", {**PAIR, name: 10**5_000})
+    assert outcome.exit == 2
+    assert outcome.text.startswith(f"{name} has more than 15 digits; expected")
 
 
 def test_a_symbol_that_is_not_there_yet_is_kept_with_the_venue_of_the_settings_and_said(run: Run) -> None:
@@ -214,7 +269,7 @@ def test_an_alert_is_acknowledged_once_it_is_there(store: SqliteStore, run: Run)
     [row] = read_alerts(store, Asked())
     assert (row["state"], row["note"]) == ("acknowledged", "seen")
     assert "there is no alert 99" in run("acknowledge", {"alert": 99}).text
-    assert run("acknowledge", {"alert": decision.id, "note": "x" * 1_001}).exit == 2
+    assert run("acknowledge", {"alert": decision.id, "note": "x" * 501}).exit == 2
 
 
 def test_the_state_is_that_of_what_judges(store: SqliteStore, run: Run) -> None:
@@ -242,6 +297,39 @@ def test_a_record_tells_all_there_is_to_an_alert(store: SqliteStore) -> None:
     assert row["sentence"].startswith("ETHUSDT / BTCUSDT")
 
 
+def test_a_delivery_stands_where_the_last_attempt_left_it_whatever_clocks_say(store: SqliteStore) -> None:
+    [decision] = kept(store, fired())
+    mark_sending(store, [1], now=NOW).result()
+    assert read_alerts(store, Asked())[0]["deliveries"][0]["state"] == "sending"
+    first = Receipt(1, decision.id, HOOK, NOW, "waiting", None, "", 0.1, "refused", repeated=False)
+    mark_done(store, [first]).result()
+    last = replace(first, time_ms=NOW - 60_000, state="sent", status=204, words="taken")
+    mark_done(store, [last]).result()
+    [delivery] = read_alerts(store, Asked())[0]["deliveries"]
+    assert (delivery["state"], delivery["status"], delivery["words"], delivery["attempts"]) == ("sent", 204, "taken", 2)
+
+
+def test_a_list_tells_where_a_rule_stands_as_the_engine_keeps_it(store: SqliteStore, run: Run) -> None:
+    key = int(str(run("add", PAIR).values["id"]))
+    target, rule = "simulated:ETHUSDT/simulated:BTCUSDT", rule_of(read_rules(store)[key].values)
+    words = {
+        "armed": RuleState(),
+        "active since 2023-11-14T22:14:00.000Z": RuleState(armed=False, fired_ms=NOW),
+        "holds since 2023-11-14T22:14:00.000Z": RuleState(since_ms=NOW),
+        "keeps still since 2023-11-14T22:14:00.000Z: quiet hours": RuleState(since_ms=NOW, told="quiet hours"),
+    }
+    for said, state in words.items():
+        place = Place(key, rule, Judge(rule), target, 0, state=state, through_ms=NOW)
+        commit_round(store, (), [place.stored()]).result()
+        assert rule_records(store, {})[0]["states"][0]["state"] == said
+
+
+def test_the_address_of_the_pages_is_that_of_the_settings_or_of_what_shows_them() -> None:
+    assert pages_of(Settings(url="https://desk.example/"), "http://127.0.0.1:1") == "https://desk.example"
+    assert pages_of(Settings(), "http://127.0.0.1:1/") == "http://127.0.0.1:1"
+    assert pages_of(Settings()) == ""
+
+
 def test_the_newest_come_first_in_a_list_and_the_oldest_in_a_file(store: SqliteStore) -> None:
     many = [fired(bar_ms=NOW + n * MINUTE, end_ms=NOW + (n + 1) * MINUTE) for n in range(3)]
     held = fired(outcome="held", reason="trades are missing", bar_ms=NOW + 9 * MINUTE)
@@ -249,6 +337,12 @@ def test_the_newest_come_first_in_a_list_and_the_oldest_in_a_file(store: SqliteS
     assert [row["id"] for row in read_alerts(store, Asked())] == keys[2::-1]
     assert [row["state"] for row in read_alerts(store, Asked(outcome=None, limit=1))] == ["held"]
     assert [row["id"] for piece in all_alerts(store, Asked()) for row in piece] == keys[:3]
+
+
+def test_an_export_that_is_held_in_memory_has_an_end(store: SqliteStore) -> None:
+    commit_round(store, [fired(bar_ms=NOW + n, notify=()) for n in range(1_500)], ()).result()
+    assert export_alerts(io.BytesIO(), store, Asked(), "csv", most=1_000) == 1_000
+    assert export_alerts(io.BytesIO(), store, Asked(), "csv") == 1_500
 
 
 def test_the_link_opens_the_view_as_the_rule_sees_it(store: SqliteStore) -> None:

@@ -11,6 +11,7 @@ from pairscope.runtime import Runtime, build, now_ms
 from pairscope.settings import Settings
 from pairscope.stores.alerts import commit_round, read_decisions
 from tests.alerts.decisions import fired
+from tests.alerts.sink import Say, Sink
 from tests.faults.desk import wait_for
 from tests.faults.sink import listening
 
@@ -73,6 +74,17 @@ def test_what_was_not_delivered_is_warned_of_once_it_failed_in_this_process(owne
     commit_round(owner.store, [fired(notify=("json://10.0.0.1/hook",))], ()).result()
     owner.start()
     wait_for(lambda: said in owner.health().warnings)
+
+
+def test_a_channel_that_rests_is_warned_of_and_what_waits_for_it_is_counted(owner: Runtime) -> None:
+    assert owner.store
+    with Sink(lambda asked: Say(404)) as sink:
+        address = f"json://127.0.0.1:{sink.port}/"
+        commit_round(owner.store, [fired(notify=(address,))], ()).result()
+        owner.start()
+        said = f"Alerts to {address} rest after 1 failure: answered 404: the channel is not there, or not ours."
+        wait_for(lambda: said in owner.health().warnings)
+        assert desk_of(owner).status()["deliveries"] == {"waiting": 1, "failed": 0}
 
 
 def test_pages_are_where_the_settings_say_or_where_the_process_has_them(settings: Settings) -> None:

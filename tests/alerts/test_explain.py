@@ -109,3 +109,46 @@ def test_an_open_gap_is_found_in_the_ledger_and_staleness_is_told_as_recorded(st
 def test_a_decision_that_was_never_made_is_refused(stand: Stand) -> None:
     with pytest.raises(WrongUse, match="there is no decision 7"):
         explain(stand.store, 7, now=0)
+
+
+def test_only_the_trades_that_this_rule_knows_are_read_and_no_more_than_a_limit(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.add(fast("abs(z) > 3", window=60))  # has the target read further back
+    stand.add(fast("price > 61.5", window=60))
+    stand.play(40, 62)
+    fired = next(each for each in stand.decisions("fired") if each.rule_id == 2)
+    asked: list[int] = []
+    ticks = stand.store.ticks
+
+    def told(leg: object, start: int, end: int) -> object:
+        asked.append(end - start)
+        return ticks(leg, start, end)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stand.store, "ticks", told)
+    assert explain(stand.store, fired.id, now=stand.market.now).same
+    assert asked == [SECOND, SECOND]
+    monkeypatch.setattr("pairscope.alerts.explain.MOST_TRADES", 1)
+    found = explain(stand.store, fired.id, now=stand.market.now)
+    assert (found.same, found.source, len(asked)) == (True, "bars", 2)
+    assert any("taken as stored: more than 1 trades" in line for line in found.lines)
+
+
+def test_open_gaps_are_counted_by_the_clock_that_dated_them_and_parts_of_one_as_one(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand.store, "_clock", lambda: stand.market.now + 60_000)  # ahead of the venue
+    monkeypatch.setattr(stand.engine, "_clock", stand.store._clock)
+    stand.add(fast("gap or stale > 5", timeframe="1m"))
+    stand.play(40, 42)
+    stand.miss(Y, 45, 55)
+    stand.market.now += SECOND
+    stand.engine.round()
+    [fired] = stand.decisions()
+    stand.put([50], [Y])  # leaves two parts
+    stand.market.now += SECOND
+    stand.engine.round()
+    assert len(stand.store.gaps(state="open")) == 2
+    found = explain(stand.store, fired.id, now=stand.market.now)
+    assert found.same, found.lines
+    assert fired.value == 1.0

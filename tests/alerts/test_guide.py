@@ -2,19 +2,26 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from market import WrongUse
 from pairscope.alerts.expression import ALIASES, parse
+from pairscope.alerts.messages import Due, digest_of, message_of, trial_message
 from pairscope.alerts.metrics import METRICS
 from pairscope.alerts.notify import check_channel
 from pairscope.alerts.rules import Rule, sentence
 from pairscope.cli import make_parser
 from pairscope.settings import Secrets, Settings
+from pairscope.stores.alerts import Decision, Waiting
+from tests.alerts.decisions import HOOK, NOW, fired
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
+
+
+PROGRAMS = GUIDE[GUIDE.index("## What a program receives") : GUIDE.index("## Commands")]
 
 
 def rows(after: str) -> list[str]:
@@ -68,6 +75,23 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "--quiet": ("22:00-07:00",), "--expires": ("never",), "--severity": ("info",), "--notify": ("ntfy://TOPIC",),
     "--note": ("n",),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["An alert", "A digest", "A test message"])
+def test_each_field_that_a_program_receives_stands_in_the_guide_and_no_other(kind: str) -> None:
+    new = fired()
+    given = {each.name: getattr(new, each.name) for each in fields(new)}
+    decision = Decision(**given, id=1, over_ms=None, acknowledged_ms=None, note="")
+    due = Due(Waiting(1, decision, HOOK, "d", "waiting", 0, NOW), repeat=False)
+    bodies = {
+        "An alert": message_of(due, "").body,
+        "A digest": digest_of([due], lambda _: "").body,
+        "A test message": trial_message(NOW, "").body,
+    }
+    line = next(line for line in PROGRAMS.splitlines() if line.startswith(kind))
+    table = [] if kind == "A test message" else rows(line)
+    said = re.findall(r'`"?(\w+)', re.sub(r"\([^)]*\)", "", line)) if kind != "An alert" else []
+    assert sorted([*said, *(name for row in table for name in told(row))]) == sorted(bodies[kind])
 
 
 @pytest.mark.parametrize("address", [text for row in rows("## Channels") for text in told(row) if "…" not in text])

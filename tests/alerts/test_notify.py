@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from market import WrongUse
 from pairscope.alerts.channels import KINDS, limits_of, split
 from pairscope.alerts.messages import Due, Message, alert_values, digest_of, message_of, ranges, shown, title_of
-from pairscope.alerts.notify import Deliverer, check_channel, send_test
+from pairscope.alerts.notify import Deliverer, check_channel, privacy_note, send_test, send_tests
 from pairscope.settings import Secrets, Settings
 from pairscope.stores.alerts import Decision, Waiting, delivery_counts, read_due
 from store import SqliteReader, StoreError
-from tests.alerts.sink import BRIEF, LINK, T0, Bench, Say, Sink, decision
+from tests.alerts.sink import BRIEF, LINK, LONG, T0, Asked, Bench, Say, Sink, decision
 from tests.faults.desk import wait_for
 
+T = TypeVar("T")
 CANARY = "Canary4711xOfNobody"
 SECRETS = Secrets.of({"HOOK": "123", "TOKEN": CANARY, "A": "T1", "B": "B2", "BOT": f"42:{CANARY}", "MAIL": CANARY})
 SETTINGS = replace(Settings(notify_allow=("127.0.0.1",)), secrets=SECRETS)
@@ -155,6 +156,29 @@ def test_no_text_breaks_the_check(text: str, scheme: str) -> None:
     assert check_channel(taken, SETTINGS) == taken
 
 
+@pytest.mark.parametrize(
+    ("address", "allow", "asked"),
+    [
+        ("json://127.0.0.1:9000/hook", (), "127.0.0.1"),
+        ("json://me:{TOKEN}@127.0.0.1/", ("192.168.0.0/16",), "192.168.0.0/16,127.0.0.1"),
+        ("json://localhost/", ("127.0.0.1",), "127.0.0.1,localhost"),
+        ("json://[::1]:9000/", (), "::1"),
+        ("xml://192.168.1.5/x", (), "192.168.1.5"),
+        ("ntfy://10.0.0.1/topic", (), "10.0.0.1"),
+    ],
+)
+def test_a_private_place_is_noted_with_what_lets_it_be_reached(address: str, allow: Any, asked: str) -> None:
+    note = privacy_note(address, Settings(notify_allow=allow))
+    assert note.endswith(f" is private: start the process that records with PAIRSCOPE_NOTIFY_ALLOW={asked}")
+    assert CANARY not in note
+    assert privacy_note(address, Settings(notify_allow=tuple(asked.split(",")))) == ""
+
+
+@pytest.mark.parametrize("address", [*TAKEN[1:5], "ntfy://localhost", "json://8.8.8.8/", "tgram://{BOT}/10"])
+def test_a_public_place_and_a_name_need_no_note(address: str) -> None:
+    assert privacy_note(address, Settings()) == ""
+
+
 # ------------------------------------------------------------------------------------------------ what is sent
 
 
@@ -191,6 +215,8 @@ def test_no_number_is_null_for_programs_and_a_dash_for_people() -> None:
 def test_an_absolute_value_is_told_on_its_own_side_of_zero() -> None:
     assert title_of(kept(direction="below", value=-2.31)).endswith("z-score below -2 (-2.31)")
     assert title_of(kept(direction="below", value=-2.31, rule={"when": "z < 2"})).endswith("z-score below 2 (-2.31)")
+    other = kept(metric="correlation", direction="below", value=-0.3, threshold=0.5, rule={"when": f"{MIXED} < 0.5"})
+    assert title_of(other).endswith("correlation below 0.5 (-0.3)")
 
 
 def test_people_are_told_what_is_not_as_usual() -> None:
@@ -202,6 +228,7 @@ def test_people_are_told_what_is_not_as_usual() -> None:
     assert "LIVE" not in message_of(due(), LINK).text
 
 
+MIXED = "abs(z) > 2 and correlation"
 HOSTILE = "<@everyone> *b* [x](http://evil.example) <!channel> & `c` <script>"
 
 
@@ -381,6 +408,66 @@ def test_a_test_message_is_sent_and_told_by_a_receipt() -> None:
         assert sink.asked[0].body["test"] is True
         sink.answers(404)
         assert send_test(f"json://127.0.0.1:{sink.port}/", SETTINGS, now=T0).state == "failed"
+
+
+def test_several_channels_are_tried_at_the_same_time() -> None:
+    both = threading.Barrier(2)
+
+    def together(asked: Asked) -> Say:
+        both.wait(20)
+        return Say()
+
+    with Sink(together) as sink:
+        addresses = [f"json://127.0.0.1:{sink.port}/{name}" for name in "ab"]
+        receipts = send_tests(addresses, SETTINGS, now=T0, patience=LONG)
+    assert [(each.channel, each.state) for each in receipts] == [(address, "sent") for address in addresses]
+
+
+# ------------------------------------------------------------------------------------------------ slow names
+
+
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A server of names that does not answer before the end of the test; the event tells that it was asked."""
+    asked, ended = threading.Event(), threading.Event()
+
+    def look_up(*place: object, **options: object) -> list[Any]:
+        asked.set()
+        ended.wait(60)
+        raise OSError("no answer")
+
+    monkeypatch.setattr("pairscope.alerts.sender.socket.getaddrinfo", look_up)
+    yield asked
+    ended.set()
+
+
+def in_time(work: Callable[[], T], seconds: float = 20.0) -> T:
+    """Return what comes of `work`, which must not wait for the names of this test."""
+    done: list[T] = []
+    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert done, "it hangs"
+    return done[0]
+
+
+def test_a_server_of_names_that_hangs_does_not_hold_up_a_test_message(slow_names: threading.Event) -> None:
+    receipt = in_time(lambda: send_test("json://slow.example/", SETTINGS, now=T0, patience=BRIEF))
+    assert (receipt.state, receipt.words) == ("failed", "no connection in time")
+    assert slow_names.is_set()
+
+
+def test_a_server_of_names_that_hangs_does_not_hold_up_the_end(bench: Bench, slow_names: threading.Event) -> None:
+    bench.fire("json://slow.example/")
+    deliverer = deliverer_of(bench)
+    deliverer.start()
+    assert slow_names.wait(20)
+    in_time(deliverer.close)
+    assert "alerts" not in [thread.name for thread in threading.enumerate()]
+    assert delivery_counts(bench.store) == {"sending": 1}
+
+
+# ------------------------------------------------------------------------------------------------ secrets that are gone
 
 
 def test_a_secret_that_is_gone_is_told_by_its_name() -> None:

@@ -93,19 +93,31 @@ def test_a_message_that_is_refused_fails_at_once_and_the_channel_goes_on(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_channel_that_is_not_there_rests_while_the_next_ones_wait(bench: Bench, sink: Sink, status: int) -> None:
-    sink.answers(status, 200)
+def test_a_channel_that_is_not_there_rests_and_no_alert_is_lost_by_trying_it(
+    bench: Bench, sink: Sink, status: int
+) -> None:
+    sink.answers(*[status] * 4, 200)
     [first] = bench.fire(hook(sink))
-    bench.drive()
+    bench.round()
     [second] = bench.fire(hook(sink))
     bench.drive(29)
     [channel] = bench.outbox.status().channels
-    assert only_receipt(bench, first).state == "failed"
-    assert (channel.state, bench.outbox.status().waiting, len(sink.asked)) == ("resting", 1, 1)
+    assert only_receipt(bench, first).state == "waiting"
+    assert (channel.state, bench.outbox.status().waiting, len(sink.asked)) == ("resting", 2, 1)
     assert "not there" in channel.words
-    bench.drive(2)
-    assert only_receipt(bench, second).state == "sent"
+    bench.drive(2 * HOUR)
+    assert {read_receipts(bench.store, key)[-1].state for key in (first, second)} == {"sent"}
+    assert ([asked.body["repeat"] for asked in sink.asked], len(sink.asked)) == ([False] * 6, 6)
     assert bench.outbox.status().channels[0].state == "ok"
+
+
+def test_what_goes_to_a_channel_that_stays_away_is_given_up_after_a_day(bench: Bench, sink: Sink) -> None:
+    sink.answers(404)
+    [key] = bench.fire(hook(sink))
+    bench.drive(30 * HOUR)
+    receipts = read_receipts(bench.store, key)
+    assert receipts[-1].words.endswith("given up after 24 h")
+    assert 24 * HOUR <= (receipts[-1].time_ms - T0) / 1000 <= 24.5 * HOUR
 
 
 def test_a_private_address_that_nobody_allowed_is_refused_and_never_asked(tmp_path: Path, sink: Sink) -> None:
@@ -246,8 +258,8 @@ def test_a_channel_that_was_unwell_is_tried_with_one_message_before_a_digest(ben
     bench.round()
     many = bench.fire(hook(sink), count=8)
     bench.drive()
-    assert [asked.body.get("count", 1) for asked in sink.asked] == [1, 1, 7]
-    assert ids_of(asked.body for asked in sink.asked[1:]) == many
+    assert [asked.body.get("count", 1) for asked in sink.asked] == [1, 1, 8]
+    assert sorted(ids_of(asked.body for asked in sink.asked[1:])) == [1, *many]
 
 
 def test_a_channel_that_hangs_holds_up_only_itself(bench: Bench, sink: Sink) -> None:
@@ -295,6 +307,27 @@ def test_a_digest_that_is_too_large_is_told_in_smaller_ones(bench: Bench, sink: 
     assert delivery_counts(bench.store).get("failed") is None
 
 
+def test_after_a_digest_was_too_large_they_grow_again(bench: Bench, sink: Sink) -> None:
+    sink.script = lambda asked: Say(413 if asked.body.get("count", 1) > 20 else 200)
+    bench.fire(hook(sink), count=24)
+    bench.drive()
+    sink.asked.clear()
+    sink.answers(200)
+    bench.fire(hook(sink), count=200)
+    bench.drive()
+    sizes = [asked.body["count"] for asked in sink.asked]
+    assert (sum(sizes), sizes) == (200, [36, 72, 92])
+
+
+def test_a_receiver_that_takes_no_digest_at_all_is_told_of_each_alone_without_delay(bench: Bench, sink: Sink) -> None:
+    sink.script = lambda asked: Say(400 if asked.body.get("count") else 200)
+    many, begun = bench.fire(hook(sink), count=40), bench.seconds
+    bench.drive()
+    assert sorted(ids_of(asked.body for asked in sink.asked if not asked.body.get("count"))) == many
+    assert (delivery_counts(bench.store), len(sink.asked) < 70) == ({"sent": 40}, True)
+    assert bench.seconds - begun < 61
+
+
 def test_what_is_refused_in_a_digest_fails_each_alone(bench: Bench, sink: Sink) -> None:
     sink.answers(400)
     many = bench.fire(hook(sink), count=8)
@@ -310,6 +343,7 @@ def test_a_channel_gets_at_most_sixty_a_minute(bench: Bench, sink: Sink, count: 
         bench.fire(hook(sink))
         bench.drive()
     assert len(sink.asked) == count
+    assert bench.outbox.status().channels[0].state == "ok"
     assert least <= bench.seconds - begun < least + 1
 
 
@@ -331,10 +365,53 @@ def test_what_was_on_its_way_is_sent_again_and_said_to_be_a_repetition(bench: Be
 def test_what_waited_while_nothing_ran_gets_one_more_attempt(bench: Bench, sink: Sink) -> None:
     sink.answers(500)
     [key] = bench.fire(hook(sink))
+    bench.round()
     bench.pass_time(50 * HOUR)
     bench.outbox = bench.make()
     bench.drive()
-    assert (len(sink.asked), only_receipt(bench, key).state) == (1, "failed")
+    assert (len(sink.asked), read_receipts(bench.store, key)[-1].state) == (2, "failed")
+
+
+# ------------------------------------------------------------------------------------------------ two clocks
+
+DAY_MS = 24 * 3_600_000
+APART = [hours * 3_600_000 for hours in (-24, -1, 1, 24)]
+
+
+@pytest.mark.parametrize("apart", APART)
+def test_a_venue_whose_clock_is_another_one_puts_nothing_off_and_gives_nothing_up(
+    bench: Bench, sink: Sink, apart: int
+) -> None:
+    sink.answers(500, 200)
+    [key] = bench.fire(hook(sink), decided_ms=T0 + apart, end_ms=T0 + apart)
+    bench.round()
+    assert only_receipt(bench, key).state == "waiting"
+    bench.drive(3)
+    assert [each.state for each in read_receipts(bench.store, key)] == ["waiting", "sent"]
+
+
+@pytest.mark.parametrize("apart", APART)
+def test_a_clock_of_this_machine_that_is_set_holds_up_no_delivery(bench: Bench, sink: Sink, apart: int) -> None:
+    sink.answers(500, 500, 200)
+    [key] = bench.fire(hook(sink))
+    bench.round()
+    bench.now += apart // 2
+    bench.drive(HOUR + 60)
+    assert read_receipts(bench.store, key)[-1].state == "sent"
+
+
+def test_a_delivery_tried_by_a_clock_that_was_ahead_is_given_up_a_day_after_it_was_set(
+    bench: Bench, sink: Sink
+) -> None:
+    sink.answers(500)
+    [key] = bench.fire(hook(sink))
+    bench.now += 30 * DAY_MS
+    bench.round()
+    bench.now -= 30 * DAY_MS
+    bench.drive(30 * HOUR)
+    receipts = read_receipts(bench.store, key)
+    assert receipts[-1].state == "failed"
+    assert (receipts[-1].time_ms - T0) / 1000 <= 24.5 * HOUR
 
 
 def test_the_log_does_not_repeat_what_fired_before_a_restart(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairscope.alerts.pacing import Limit, Pace, backoff_seconds, retry_after_seconds, verdict
+from pairscope.stores.alerts import LONGEST_PAUSE_MS
 
 NOW = 1_795_250_000_000
 
@@ -73,3 +74,9 @@ def test_a_date_in_the_past_means_now() -> None:
 )
 def test_each_status_has_its_verdict(statuses: tuple[int, ...], wanted: str) -> None:
     assert [verdict(status) for status in statuses] == [wanted] * len(statuses)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10**9), st.integers())
+def test_no_pause_is_so_long_that_the_store_takes_it_for_a_wrong_clock(attempts: int, asked: int, seed: int) -> None:
+    pauses = backoff_seconds(attempts, Random(seed)), retry_after_seconds(str(asked), NOW)
+    assert all(pause is None or pause * 1000 <= LONGEST_PAUSE_MS for pause in pauses)

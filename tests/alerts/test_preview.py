@@ -305,3 +305,8 @@ def test_staleness_has_no_preview(store: SqliteStore) -> None:
 def test_a_rule_about_every_pair_is_previewed_for_the_one_given(store: SqliteStore) -> None:
     fill(store)
     assert seen(replace(Z, y="*", x="*"), store).fired == seen(Z, store).fired
+
+
+def test_the_parts_that_are_left_of_a_gap_count_as_one_until_the_last_is_closed() -> None:
+    rows = gap_rows([gap(T0 + 1_000, T0 + 2_500), gap(T0 + 1_000, T0 + 4_000)], T0, T0 + 6_000)
+    assert rows.values["gap"].tolist() == [0, 1, 1, 1, 0, 0]

@@ -114,6 +114,25 @@ def test_a_rule_is_switched_off_edited_and_deleted(page: Page, alerts: str) -> N
     expect(row).to_have_count(0)
 
 
+COUNT_TONES = """
+    window.tones = 0;
+    const begin = AudioContext.prototype.createOscillator;
+    AudioContext.prototype.createOscillator = function () { window.tones += 1; return begin.call(this); };
+"""
+
+
+def test_a_tone_is_heard_each_time_the_sound_is_switched_on(page: Page, alerts: str) -> None:
+    page.add_init_script(COUNT_TONES)
+    page.goto(alerts)
+    switch = page.get_by_test_id("stCheckbox").filter(has_text="Sound").locator("label").first
+    for tones in (2, 4):
+        switch.click()
+        page.wait_for_function(f"() => window.tones === {tones}")
+        assert page.evaluate("() => window.pairscopeSound.state") == "running"
+        switch.click()
+        page.locator("[class*='st-key-bell-sound']").wait_for(state="detached")
+
+
 def test_choices_and_words_of_a_condition_agree_and_a_mistake_is_told_beside_it(page: Page, alerts: str) -> None:
     main = begin_rule(page, alerts, "correlation leaves -0.5 to 0.9", rearm="", note="only looked at")
     expect(page.get_by_role("combobox", name="When", exact=True)).to_have_value("correlation")

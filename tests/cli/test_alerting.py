@@ -158,6 +158,41 @@ def test_a_preview_counts_and_keeps_nothing(stored: Path, call: Call) -> None:
     assert call("alerts", "list", "--json", store=stored).json() == []
 
 
+def test_a_preview_in_which_nothing_fires_says_so(stored: Path, call: Call) -> None:
+    said = call("alerts", "preview", "--y", "ETHUSDT", "--when", "price > 1000", "--hours", 1, store=stored)
+    assert said.out == "would not have fired in 1 h\n"
+
+
+@pytest.mark.parametrize("wrong", [("--when", "abs(zz) > 2"), (*Z, "--window", 3), (*Z, "--notify", "http://h/x")])
+def test_a_rule_that_is_refused_begins_no_store(wrong: Sequence[str], tmp_path: Path, call: Call) -> None:
+    said = call("alerts", "add", *PAIR, *wrong, store=tmp_path / "new.db")
+    assert (said.code, list(tmp_path.glob("new.db*"))) == (2, [])
+
+
+def test_a_password_in_an_address_is_not_said_again(call: Call) -> None:
+    address = "json://u:pw-7d1f here@127.0.0.1/x"
+    for arguments in (("--notfy", address), (f"--notfy={address}",), ("--window", address), ("--severity", address)):
+        said = call("alerts", "add", *PAIR, *Z, *arguments)
+        assert said.code == 2
+        assert "json://…" in said.complaint
+        assert "pw-7d1f" not in said.err
+        assert "127.0.0.1" not in said.err
+
+
+def test_an_address_of_the_pages_stands_in_every_answer(
+    stored: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRSCOPE_URL", "https://desk.example/")
+    keys, out = with_history(stored), tmp_path / "a.json"
+    call("export", "alerts", "--format", "json", "--out", out, store=stored)
+    told = [
+        call("alerts", "history", "--json", store=stored).json()[1],
+        call("alerts", "explain", keys[0], "--json", store=stored).json()["alert"],
+        json.loads(out.read_text(encoding="utf-8"))[0],
+    ]
+    assert {row["link"].split("?")[0] for row in told} == {"https://desk.example/"}
+
+
 def test_a_preview_of_every_pair_adds_them_up(stored: Path, call: Call) -> None:
     found = call(
         "alerts", "preview", "--all-pairs", "--when", "price > 105", "--timeframe", "1s", "--json", store=stored
@@ -179,6 +214,15 @@ def test_history_tells_what_fired_and_all_of_it_what_did_not(stored: Path, call:
     assert [row["id"] for row in pair] == [keys[0]]
     assert call("alerts", "history", "--end", "2001-01-01", "--json", store=stored).json() == []
     assert "late by" in call("alerts", "history", store=stored).out
+
+
+def test_history_tells_the_level_on_the_side_of_zero_on_which_it_was_reached(stored: Path, call: Call) -> None:
+    store = SqliteStore(stored, clock=now_ms, commit_ms=1)
+    commit_round(store, [fired(value=-2.3, direction="below")], ()).result()
+    store.close()
+    assert "z below -2: -2.3" in call("alerts", "history", store=stored).out
+    [row] = call("alerts", "history", "--json", store=stored).json()
+    assert (row["threshold"], row["level"], row["value"]) == (2.0, -2.0, -2.3)
 
 
 def test_an_alert_is_acknowledged_with_a_note(stored: Path, call: Call) -> None:

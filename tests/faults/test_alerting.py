@@ -17,7 +17,7 @@ from pairscope.alerts.preview import Mark, preview
 from pairscope.alerts.rules import rule_of
 from pairscope.stores.alerts import Decision, read_decisions
 from store import SqliteReader, find_owner
-from tests.cli.calling import run, start
+from tests.cli.calling import Said, ended, run, start
 from tests.faults.desk import wait_for
 from tests.faults.sink import Sink, listening, told
 
@@ -198,6 +198,7 @@ def test_ten_kills_between_send_and_mark_lose_nothing(tmp_path: Path, sink: Sink
     assert len({(row["pair"], row["bar"]) for row in rows}) == len(rows)
 
 
+@pytest.mark.nightly
 def test_nothing_fires_while_nothing_comes_and_what_was_missed_is_told_late(recorder: Recorder, sink: Sink) -> None:
     rule = recorder.command("alerts", "add", *CROSSING, "--notify", sink.address)["id"]
 
@@ -228,3 +229,36 @@ def stands(recorder: Recorder, words: str) -> str:
     rules = recorder.get("/api/alerts/rules") or []
     states = [each["state"] for rule in rules for each in rule["states"]]
     return next((state for state in states if words in state), "")
+
+
+# ------------------------------------------------------------------------------------------------ the end of a replay
+
+TRADES = """time,venue,symbol,trade_id,price,qty,side
+2026-11-21T08:00:00.000Z,simulated,ETHUSDT,1,100,1,buy
+2026-11-21T08:00:05.000Z,simulated,ETHUSDT,2,101,1,buy
+2026-11-21T08:00:09.000Z,simulated,ETHUSDT,3,120,1,buy
+"""
+
+
+def replayed(folder: Path, address: str, rules: int, *options: str) -> Said:
+    """Replay trades of which the last one fires each of so many rules."""
+    (folder / "t.csv").write_text(TRADES)
+    for level in range(rules):
+        rule = ("--y", "simulated:ETHUSDT", "--timeframe", "tick", "--when", f"price > {110 + level}")
+        assert run("alerts", "add", *rule, "--notify", address, "--store", STORE, cwd=folder).code == 0
+    place = ("--speed", "max", "--store", STORE)
+    return ended(start("replay", "t.csv", *place, *options, cwd=folder, PAIRSCOPE_NOTIFY_ALLOW="127.0.0.1"))
+
+
+def test_what_fires_at_the_end_of_a_replay_is_delivered_before_it_ends(tmp_path: Path, sink: Sink) -> None:
+    said = replayed(tmp_path, sink.address, 3, "--json")
+    assert (said.code, said.json()["deliveries_waiting"]) == (0, 0)
+    assert sink.alerts() == {1: 1, 2: 1, 3: 1}
+
+
+def test_what_cannot_be_delivered_at_the_end_of_a_replay_is_told(tmp_path: Path) -> None:
+    with listening() as gone:
+        address = gone.address
+    said = replayed(tmp_path, address, 1)
+    assert said.code == 0
+    assert "; 1 delivery waits; it goes out at the next start" in said.out

@@ -22,7 +22,7 @@ from tests.alerts.sink import Asked, Bench, Say, Sink, ids_of
 from tests.faults.desk import ROOT, environment, wait_for
 
 FAULTS = (
-    *(Say(status) for status in (408, 425, 429, 500, 502, 503)),
+    *(Say(status) for status in (401, 403, 404, 408, 410, 425, 429, 500, 502, 503)),
     *(Say(429, {"Retry-After": text}) for text in ("1", "40", "soon", "Wed, 21 Oct 2015 07:28:00 GMT")),
     *(Say(how=how) for how in ("hang", "drip", "cut", "close")),
 )

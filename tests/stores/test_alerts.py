@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from market import DAY
 from pairscope.stores import alerts
 from pairscope.stores.alerts import (
+    LONGEST_PAUSE_MS,
     Decision,
     NewDecision,
     Receipt,
@@ -278,10 +280,32 @@ def test_old_decisions_to_keep_still_go_and_what_fired_stays(
 
 def test_deliveries_wait_for_their_time_and_the_longest_due_comes_first(store: SqliteStore) -> None:
     assert (next_due(store), read_due(store, 10**9), delivery_counts(store)) == (None, [], {})
-    commit(store, replace(FIRED, decided_ms=300), replace(FIRED, bar_ms=1, decided_ms=200))
-    assert next_due(store) == 200
-    assert [[each.decision.id for each in read_due(store, now)] for now in (199, 200, 300)] == [[], [2], [2, 1]]
-    assert [each.decision.id for each in read_due(store, 300, limit=1)] == [2]
+    commit(store, FIRED, replace(FIRED, bar_ms=1), replace(FIRED, bar_ms=2))
+    mark_done(store, [], next_ms={1: 300, 2: 200}).result(30)
+    assert next_due(store) == 0
+    assert [[each.decision.id for each in read_due(store, now)] for now in (0, 200, 300)] == [[3], [3, 2], [3, 2, 1]]
+    assert [each.decision.id for each in read_due(store, 300, limit=2)] == [3, 2]
+
+
+@pytest.mark.parametrize("decided_ms", [-DAY, 0, T0, T0 + DAY])
+def test_what_fired_is_due_at_once_whatever_its_venue_s_clock_says(store: SqliteStore, decided_ms: int) -> None:
+    commit(store, replace(FIRED, decided_ms=decided_ms))
+    assert [each.next_ms for each in read_due(store, 0)] == [0]
+
+
+def test_what_was_put_off_by_a_clock_that_was_ahead_is_due(store: SqliteStore) -> None:
+    commit(store, FIRED)
+    mark_done(store, [], next_ms={1: T0 + LONGEST_PAUSE_MS}).result(30)
+    assert [len(read_due(store, now)) for now in (T0 - 1, T0, T0 + LONGEST_PAUSE_MS)] == [1, 0, 1]
+
+
+def test_the_first_attempt_is_kept_and_never_in_the_future(store: SqliteStore) -> None:
+    commit(store, FIRED)
+    first = []
+    for now in (200, 300, 100, 400):
+        mark_sending(store, [1], now=now).result(30)
+        first += [each.first_ms for each in read_due(store, 400)]
+    assert first == [200, 200, 100, 100]
 
 
 def test_a_delivery_that_was_begun_is_due_again_after_a_restart_and_known_by_its_attempt(
@@ -292,7 +316,7 @@ def test_a_delivery_that_was_begun_is_due_again_after_a_restart_and_known_by_its
     mark_sending(store, [before.key], now=130_000).result(30)
     store.close()
     again = open_store(tmp_path / "a.db")
-    assert read_due(again, 10**9) == [replace(before, state="sending", attempts=1, next_ms=130_000)]
+    assert read_due(again, 10**9) == [replace(before, state="sending", attempts=1, next_ms=130_000, first_ms=130_000)]
     again.close()
 
 
@@ -311,9 +335,9 @@ def test_a_receipt_ends_its_delivery_or_puts_it_off(store: SqliteStore) -> None:
 
 
 def test_channels_that_rest_are_left_out(store: SqliteStore) -> None:
-    commit(store, replace(FIRED, notify=(HOOK, MAIL), decided_ms=200))
+    commit(store, replace(FIRED, notify=(HOOK, MAIL)))
     assert [each.channel for each in read_due(store, 200, skip=[HOOK])] == [MAIL]
-    assert (next_due(store, skip=[HOOK]), next_due(store, skip={HOOK, MAIL})) == (200, None)
+    assert (next_due(store, skip=[HOOK]), next_due(store, skip={HOOK, MAIL})) == (0, None)
 
 
 def test_a_delivery_is_put_off_without_an_attempt(store: SqliteStore) -> None:
@@ -374,7 +398,7 @@ def plan(store: SqliteStore, call: Callable[[SqliteReader], object]) -> list[str
     call(store)
     with store.snapshot() as db:
         db.set_trace_callback(None)
-        [query] = [each for each in asked if "SELECT" in each]
+        query = next(each for each in asked if "SELECT" in each)
         return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
 
 

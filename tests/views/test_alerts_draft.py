@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from market import Instrument
+from market import EARLIEST_MS, Instrument
 from pairscope.alerts.expression import parse
-from pairscope.alerts.rules import EVERY, Rule, check, rule_of, values_of
+from pairscope.alerts.rules import EVERY, LATEST_MS, METHODS, SEVERITIES, Rule, check, rule_of, values_of
 from pairscope.views.alerts_draft import (
     BANDS,
     COMPARISONS,
     ONE,
     PICKED,
     Pick,
+    draft_complaint,
     draft_of,
+    kept_values,
     new_values,
     pick_of,
     rule_values,
@@ -84,6 +86,48 @@ def test_any_other_condition_is_left_to_words(text: str) -> None:
 )
 def test_a_rule_comes_through_the_form_as_it_was(rule: Rule, clock: Clock) -> None:
     assert rule_of(rule_values(draft_of(values_of(rule), clock), clock)) == rule
+
+
+ZONES = ("UTC", "Europe/Berlin", "Etc/GMT+5", "CET", "Asia/Kolkata")
+CLOCK_TIMES = some.times().map(lambda each: f"{each:%H:%M}")
+
+
+@some.composite
+def rules(draw: Any) -> Rule:
+    """Any rule about a pair that makes sense, as it is kept."""
+    begins, ends = draw(some.lists(CLOCK_TIMES, min_size=2, max_size=2, unique=True))
+    return check(Rule(
+        when=draw(some.sampled_from(("abs(z) > 2", "z >= 1 or correlation < 80%", "half_life<3 or p<5%"))),
+        y=ETH, x=BTC, timeframe=draw(some.sampled_from(("1s", "7m", "4h"))), window=draw(some.integers(5, 1_000)),
+        bars=draw(some.integers(1_001, 100_000)), method=draw(some.sampled_from(METHODS)), log=draw(some.booleans()),
+        intercept=draw(some.booleans()), fill=draw(some.integers(0, 100_000)),
+        minimum_volume=draw(some.floats(0, 1e300)), duration_ms=draw(some.integers(0, 10**10)),
+        cooldown_ms=draw(some.integers(0, 10**10)), severity=draw(some.sampled_from(SEVERITIES)),
+        quiet=draw(some.sampled_from(("", f"{begins}-{ends} {draw(some.sampled_from(ZONES))}"))),
+        expires_ms=draw(some.none() | some.integers(EARLIEST_MS, LATEST_MS)),
+        notify=draw(some.sampled_from(((), ("json://127.0.0.1:9000/hook", "ntfy://topic")))),
+        note=draw(some.text(max_size=20)),
+    ))  # fmt: skip
+
+
+@given(rules(), some.sampled_from([Clock(name) for name in ZONES]))
+def test_a_rule_that_is_saved_untouched_stays_as_it_was(rule: Rule, clock: Clock) -> None:
+    given = values_of(rule)
+    assert kept_values(draft_of(given, clock), given, clock) == given
+
+
+def test_what_is_touched_is_taken_and_the_rest_stays() -> None:
+    given = values_of(replace(RULE, expires_ms=1_795_305_600_123))
+    draft = draft_of(given, Clock()) | {"window": 70, "quiet zone": "UTC"}
+    assert kept_values(draft, given, Clock()) == given | {"window": 70, "quiet": "22:00-07:00 UTC"}
+
+
+def test_quiet_hours_with_one_end_are_refused_in_words() -> None:
+    draft = draft_of(values_of(RULE), Clock())
+    assert draft_complaint(draft) == ""
+    assert draft_complaint(draft | {"quiet from": None, "quiet to": None}) == ""
+    assert "have not an end" in draft_complaint(draft | {"quiet to": None})
+    assert "have not a beginning" in draft_complaint(draft | {"quiet from": None})
 
 
 def test_a_new_rule_makes_sense_with_and_without_symbols() -> None:

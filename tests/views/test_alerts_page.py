@@ -2,17 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from market import Instrument, Tick
-from pairscope.alerts.rules import Rule, values_of
+from pairscope.alerts.rules import Rule, check, rule_of, values_of
 from pairscope.files import FileFormat
 from pairscope.runtime import Runtime, build, hold, let_go, now_ms
 from pairscope.settings import Settings
-from pairscope.stores.alerts import NewDecision, commit_round, put_rule, read_decisions, read_rules
+from pairscope.stores.alerts import NewDecision, commit_round, mark_sending, put_rule, read_decisions, read_rules
 from pairscope.views.alerts_facts import VIEWING
 from pairscope.views.alerts_history import OPENED_KEY, Asked, exported
 from pairscope.views.notices import inert
@@ -37,9 +40,8 @@ def desk(tmp_path: Path) -> Iterator[Runtime]:
     sys.meta_path[:] = finders
 
 
-def fire(desk: Runtime, rule_id: int, *, severity: str = "warning", note: str = "") -> int:
-    """Keep an alert of a rule, and return its number."""
-    assert desk.store
+def alert(rule_id: int, *, severity: str = "warning", note: str = "", **change: Any) -> NewDecision:
+    """Return what fired now."""
     now = now_ms()
     new = NewDecision(
         rule_id=rule_id, target=f"{ETH}/{BTC}", outcome="fired", reason="", bar_ms=now - 1_000, end_ms=now,
@@ -47,7 +49,13 @@ def fire(desk: Runtime, rule_id: int, *, severity: str = "warning", note: str = 
         inputs={"metrics": {"z": 2.5}}, rule=RULE | {"severity": severity, "note": note}, label="SIMULATED",
         notify=("json://{HOOK}/x",),
     )  # fmt: skip
-    [made] = commit_round(desk.store, [new], []).result()
+    return replace(new, **change)
+
+
+def fire(desk: Runtime, rule_id: int, *, severity: str = "warning", note: str = "") -> int:
+    """Keep an alert of a rule, and return its number."""
+    assert desk.store
+    [made] = commit_round(desk.store, [alert(rule_id, severity=severity, note=note)], []).result()
     assert made
     return made
 
@@ -148,6 +156,89 @@ def test_an_export_holds_what_the_filters_leave(desk: Runtime, file_format: File
     assert "info" not in content.replace("information", "")
 
 
+def test_a_severity_is_found_however_many_others_came_since(desk: Runtime) -> None:
+    rule = keep(desk)
+    number = fire(desk, rule, severity="critical")
+    assert desk.store
+    commit_round(desk.store, [alert(rule, bar_ms=n) for n in range(2_500)], []).result(WAIT_SECONDS)
+    assert [each.id for each in Asked(severities=("critical",)).read(desk)] == [number]
+
+
+def test_what_is_active_is_counted_however_much_it_is(desk: Runtime) -> None:
+    rule = keep(desk)
+    assert desk.store
+    commit_round(desk.store, [alert(rule, bar_ms=n) for n in range(250)], []).result(WAIT_SECONDS)
+    page = page_of()
+    assert "238 more are active; the section History lists them all" in said(page)
+    assert "250 active" in said(page)
+
+
+def test_the_filters_of_the_history_offer_every_pair_and_removed_rules(desk: Runtime) -> None:
+    rule = keep(desk)
+    assert desk.store
+    others = [alert(rule + 1, bar_ms=n, target=str(BTC)) for n in range(250)]
+    commit_round(desk.store, [alert(rule), *others], []).result(WAIT_SECONDS)
+    page = page_of(alerts="History")
+    assert page.selectbox(key="history pair").options == ["BTCUSDT", "ETHUSDT / BTCUSDT"]
+    assert [each.split(":")[0] for each in page.selectbox(key="history rule").options] == [str(rule), str(rule + 1)]
+    assert page.selectbox(key="history rule").options[1].endswith("removed since")
+
+
+def test_a_delivery_that_is_on_its_way_is_told_so(desk: Runtime) -> None:
+    number = fire(desk, keep(desk))
+    assert desk.store
+    mark_sending(desk.store, [1], now=now_ms()).result(WAIT_SECONDS)
+    assert "An attempt is on its way" in said(page_of(**{"alerts": "History", OPENED_KEY: number}))
+
+
+def test_very_many_alerts_at_once_are_one_toast_with_their_number(desk: Runtime) -> None:
+    rule = keep(desk)
+    page = AppTest.from_function(bell_script, default_timeout=WAIT_SECONDS).run()
+    assert desk.store
+    commit_round(desk.store, [alert(rule, bar_ms=n) for n in range(120)], []).result(WAIT_SECONDS)
+    page.run()
+    assert [each.value.split(" fired")[0] for each in page.toast] == ["**120 alerts**"]
+    page.run()
+    assert len(page.toast) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fill": 100_000, "window": 100_000, "minimum_volume": 1e12, "cooldown_ms": 123_456_789},
+        {"quiet": "22:07-07:01 Etc/GMT+5", "expires_ms": 4_102_444_799_999},
+        {"quiet": "00:00-23:59 CET", "expires_ms": 631_152_000_001, "timeframe": "7m"},
+        {"when": "z >= 1 or correlation < 80%", "rearm": "z < 0 and correlation > 0.9", "method": "kalman"},
+    ],
+)
+def test_a_rule_that_is_opened_and_saved_untouched_stays_as_it_was(desk: Runtime, change: dict[str, Any]) -> None:
+    kept = values_of(check(rule_of(RULE | {"notify": [], "bars": 100_000 if "window" not in change else 100} | change)))
+    assert desk.store
+    number = put_rule(desk.store, kept, now=now_ms()).result(WAIT_SECONDS)
+    page = AppTest.from_function(edit_script, args=(number,), default_timeout=WAIT_SECONDS).run()
+    page.button(key="save rule").click().run()
+    assert not page.exception
+    assert "rule refused" not in page.session_state or not page.session_state["rule refused"]
+    assert read_rules(desk.reader)[number].values == kept
+    assert read_rules(desk.reader)[number].changed_ms > read_rules(desk.reader)[number].created_ms
+
+
+@pytest.mark.usefixtures("desk")
+def test_half_of_quiet_hours_is_told_and_not_saved() -> None:
+    page = AppTest.from_function(form_script, default_timeout=WAIT_SECONDS).run()
+    page.time_input(key="rule quiet from").set_value(time(22, 0)).run()
+    assert page.button(key="save rule").disabled
+    assert "the quiet hours have not an end" in said(page)
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_private_channel_says_what_lets_it_be_reached() -> None:
+    page = AppTest.from_function(form_script, default_timeout=WAIT_SECONDS).run()
+    page.text_area(key="rule notify").set_value("json://127.0.0.1:9000/hook").run()
+    assert inert("PAIRSCOPE_NOTIFY_ALLOW=127.0.0.1") in said(page)
+    assert not page.button(key="save rule").disabled
+
+
 def test_the_bell_tells_what_fires_from_now_on_and_each_alert_once(desk: Runtime) -> None:
     rule = keep(desk)
     fire(desk, rule, note="before")
@@ -159,6 +250,19 @@ def test_the_bell_tells_what_fires_from_now_on_and_each_alert_once(desk: Runtime
     assert "since" in toast.value
     page.run()
     assert len(page.toast) == 0
+
+
+def edit_script(number: int) -> None:
+    import streamlit as st
+
+    from pairscope.runtime import current
+    from pairscope.views.alerts_form import begin_change, is_editing, show_form
+    from pairscope.views.clock import Clock
+
+    if "rule saved" not in st.session_state:
+        begin_change(current(), number, Clock("Asia/Kolkata"))
+    if is_editing():
+        show_form(current(), Clock())
 
 
 def form_script() -> None:

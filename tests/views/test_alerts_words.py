@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from pairscope.alerts.rules import Rule, values_of
+from pairscope.alerts.holding import Place
+from pairscope.alerts.records import stand_of
+from pairscope.alerts.rules import Judge, Rule, RuleState, rule_of, values_of
 from pairscope.stores.alerts import Decision, Receipt, StoredRule, StoredState
 from pairscope.views.alerts_active import in_order, since_text
 from pairscope.views.alerts_channels import counts_text
 from pairscope.views.alerts_detail import input_rows, lines_of
 from pairscope.views.alerts_fields import secrets_text
-from pairscope.views.alerts_history import history_rows
+from pairscope.views.alerts_history import LISTS_KEPT, clicked_id, history_rows, remember
 from pairscope.views.alerts_rules import about_text, searched_text
 from pairscope.views.alerts_words import (
     found_text,
@@ -79,25 +81,32 @@ def test_how_late_an_alert_came_is_said_of_late_ones_only() -> None:
     assert late_text(decision(late=True, decided_ms=NOW + 42_000)) == "late by 42 s"
 
 
+def stored(state: RuleState) -> StoredState:
+    """Return where the rule stands as the engine keeps it."""
+    rule = rule_of(RULE)
+    return Place(3, rule, Judge(rule), PAIR, 0, state=state, through_ms=NOW).stored()
+
+
 @pytest.mark.parametrize(
-    ("values", "why", "said"),
+    ("state", "why", "said"),
     [
         (None, "", ("begins", "its first bar is awaited")),
-        ({"armed": True}, "", ("armed", "")),
-        ({"armed": False, "fired_ms": NOW - 60_000}, "", ("active", "")),
-        ({"armed": True, "since_ms": NOW - 9_000}, "", ("holds", "for 9.0 s")),
-        ({"armed": True, "told": "cooldown until 17:05"}, "", ("keeps still", "cooldown until 17:05")),
-        ({"armed": True}, "ETHUSDT is stale for 12 s", ("waits", "ETHUSDT is stale for 12 s")),
+        (RuleState(), "", ("armed", "")),
+        (RuleState(armed=False, fired_ms=NOW - 60_000), "", ("active", "fired 1 m ago")),
+        (RuleState(since_ms=NOW - 9_000), "", ("holds", "for 9.0 s")),
+        (RuleState(since_ms=NOW, told="cooldown until 17:05"), "", ("keeps still", "cooldown until 17:05")),
+        (RuleState(told="cooldown until 17:05"), "", ("armed", "")),
+        (RuleState(), "ETHUSDT is stale for 12 s", ("waits", "ETHUSDT is stale for 12 s")),
     ],
 )
-def test_a_rule_stands_as_its_state_says(values: Any, why: str, said: tuple[str, str]) -> None:
-    state = None if values is None else StoredState(3, PAIR, NOW, values)
-    found = standing_of(state, PAIR, why, NOW)
+def test_a_rule_stands_as_its_state_is_kept(state: RuleState | None, why: str, said: tuple[str, str]) -> None:
+    stand = stand_of(None if state is None else stored(state), why=why)
+    found = standing_of(stand, PAIR, NOW)
     assert (found.target, found.word, found.more) == ("ETHUSDT / BTCUSDT", *said)
 
 
 def test_a_rule_whose_alert_is_active_says_since_when_whatever_its_last_state_says() -> None:
-    found = standing_of(StoredState(3, PAIR, NOW, {"armed": True}), PAIR, "", NOW, fired_ms=NOW - 60_000)
+    found = standing_of(stand_of(stored(RuleState()), fired_ms=NOW - 60_000), PAIR, NOW)
     assert (found.word, found.more) == ("active", "fired 1 m ago")
 
 
@@ -170,21 +179,39 @@ def test_secrets_are_listed_by_name_alone() -> None:
 
 
 def test_each_of_a_few_alerts_is_told_by_itself() -> None:
-    [(text, icon)] = toasts_of([decision(rule=RULE | {"severity": "critical"})])
+    [(text, icon)] = toasts_of([decision(rule=RULE | {"severity": "critical"})], 1)
     assert "ETHUSDT / BTCUSDT" in text
     assert icon == ":material/notification_important:"
 
 
 def test_many_alerts_at_once_are_told_as_one_with_the_gravest_icon() -> None:
     many = [decision(id=n, rule=RULE | {"severity": "critical" if n == 3 else "info"}) for n in range(40)]
-    [(text, icon)] = toasts_of(many)
+    [(text, icon)] = toasts_of(many, 40)
     assert text.startswith("**40 alerts** fired")
     assert icon == ":material/notification_important:"
 
 
+def test_of_very_many_alerts_the_true_number_is_told() -> None:
+    [(text, _)] = toasts_of([decision(id=n) for n in range(50)], 12_345)
+    assert text == "**12,345 alerts** fired: ETHUSDT / BTCUSDT and others"
+
+
+def test_a_click_opens_the_row_that_was_shown_whatever_came_in_between() -> None:
+    lists: dict[int, list[int]] = {}
+    shown = remember(lists, [7, 6, 5])
+    assert remember(lists, [7, 6, 5]) == shown
+    remember(lists, [8, 7, 6, 5])
+    assert clicked_id(lists, 1, f"pair {shown}") == 6
+    assert clicked_id(lists, 9, f"pair {shown}") is None
+    for newest in range(LISTS_KEPT):
+        remember(lists, [newest])
+    assert clicked_id(lists, 1, f"pair {shown}") is None
+    assert len(lists) == LISTS_KEPT
+
+
 def test_foreign_words_in_a_toast_do_nothing() -> None:
     hostile = "[x](javascript:alert(1)) :material/delete: <script>"
-    [(text, _)] = toasts_of([decision(rule=RULE | {"note": hostile})])
+    [(text, _)] = toasts_of([decision(rule=RULE | {"note": hostile})], 1)
     assert "](javascript" not in text
     assert r"\:material" in text
     assert r"\<script" in text
