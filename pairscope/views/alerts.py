@@ -11,6 +11,7 @@ from pairscope.views.alerts_history import OPENED_KEY, show_history
 from pairscope.views.alerts_rules import show_rules
 from pairscope.views.alerts_state import SAVED_KEY
 from pairscope.views.clock import Clock, both_texts, chosen_clock
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.states import counted
 
@@ -22,7 +23,7 @@ SECTIONS = (RULES, HISTORY, CHANNELS)
 def render(runtime: Runtime) -> None:
     """Show the page; what is active and where rules stand refresh by themselves."""
     why_not = read_only(runtime)
-    st.fragment(_show_now, run_every=REFRESH_SECONDS)(runtime, why_not)
+    live_part(_show_now, run_every=REFRESH_SECONDS)(runtime, why_not)
     section = st.segmented_control(
         "Section", SECTIONS, required=True, default=RULES, key="alerts", bind="query-params",
         label_visibility="collapsed", on_change=_leave_alert,
@@ -31,7 +32,7 @@ def render(runtime: Runtime) -> None:
     if section == HISTORY:
         show_history(runtime, clock, why_not)
     elif section == CHANNELS:
-        st.fragment(_show_channels, run_every=ROWS_SECONDS)(runtime)
+        live_part(_show_channels, run_every=ROWS_SECONDS)(runtime)
     else:
         _show_rules(runtime, clock, why_not)
     runtime.warming.begin()  # behind the first paint
@@ -71,7 +72,7 @@ def _show_rules(runtime: Runtime, clock: Clock, why_not: str) -> None:
     if is_editing() and not why_not:
         show_form(runtime, clock)
         return
-    st.fragment(_show_rows, run_every=ROWS_SECONDS)(runtime, why_not)
+    live_part(_show_rows, run_every=ROWS_SECONDS)(runtime, why_not)
 
 
 def _show_rows(runtime: Runtime, why_not: str) -> None:

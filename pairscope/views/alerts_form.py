@@ -35,6 +35,7 @@ from pairscope.views.alerts_state import (
     read_controls,
 )
 from pairscope.views.clock import Clock
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert, instruments_of
 
 
@@ -65,7 +66,7 @@ def is_editing() -> bool:
 
 def show_form(runtime: Runtime, clock: Clock) -> None:
     """Show the form; it is gone over anew at each change, and the page when it is closed."""
-    st.fragment(_show)(runtime, clock)
+    live_part(_show)(runtime, clock)
 
 
 def _show(runtime: Runtime, clock: Clock) -> None:

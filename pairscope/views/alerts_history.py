@@ -27,6 +27,7 @@ from pairscope.views.alerts_detail import show_detail
 from pairscope.views.alerts_words import SEVERITIES, STATES, late_text, value_text, what_text, word_of
 from pairscope.views.clock import Clock
 from pairscope.views.data_files import stamp
+from pairscope.views.live_part import live_part
 from pairscope.views.states import meanings
 
 SHOWN, EXPORTED = 200, 100_000
@@ -80,7 +81,7 @@ def show_history(runtime: Runtime, clock: Clock, why_not: str) -> None:
         show_detail(runtime, decision, clock, why_not)
         return
     asked = _ask(runtime)
-    st.fragment(_show_rows, run_every=REFRESH_SECONDS)(runtime, asked, clock)
+    live_part(_show_rows, run_every=REFRESH_SECONDS)(runtime, asked, clock)
     _show_export(runtime, asked)
 
 

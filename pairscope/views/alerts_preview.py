@@ -22,6 +22,7 @@ from pairscope.runtime import Runtime
 from pairscope.views.alerts_state import REFUSED_KEY
 from pairscope.views.clock import Clock
 from pairscope.views.jobs import status_text
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.numerals import length_text
 from pairscope.views.states import counted
@@ -75,7 +76,7 @@ def show_preview(runtime: Runtime, rule: Rule | None, clock: Clock) -> None:
         return
     job, asked = kept
     running = not job.wait(QUICK_SECONDS)
-    st.fragment(_follow, run_every=REFRESH_SECONDS if running else None)(
+    live_part(_follow, run_every=REFRESH_SECONDS if running else None)(
         runtime, job, asked, rule, clock, running=running
     )
 

@@ -12,6 +12,7 @@ from pairscope.alerts.rules import describe_pair
 from pairscope.runtime import Runtime
 from pairscope.stores.alerts import Decision, count_active, count_fired, read_decisions
 from pairscope.views.alerts_words import SEVERITY_ICONS, found_text, late_text
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import ALERTS_PAGE_KEY, inert
 
 REFRESH_SECONDS = 1.0
@@ -27,7 +28,7 @@ def show_bell(runtime: Runtime) -> None:
     if HEARD_KEY not in st.session_state:
         newest = read_decisions(runtime.reader, outcome="fired", limit=1)
         st.session_state[HEARD_KEY] = newest[0].id if newest else 0
-    st.fragment(_ring, run_every=REFRESH_SECONDS)(runtime)
+    live_part(_ring, run_every=REFRESH_SECONDS)(runtime)
 
 
 def _ring(runtime: Runtime) -> None:

@@ -11,6 +11,7 @@ from pairscope.commands import MISSING
 from pairscope.recording.repairs import Effort
 from pairscope.runtime import Runtime
 from pairscope.views.clock import Clock, chosen_clock
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.states import counted
 
@@ -33,7 +34,7 @@ STATES = {
 def show_gaps(runtime: Runtime) -> None:
     """Show what is missing, live, with buttons that ask for it again."""
     st.markdown("**Gaps**", help=MEANING)
-    st.fragment(_live, run_every=REFRESH_SECONDS)(runtime)
+    live_part(_live, run_every=REFRESH_SECONDS)(runtime)
 
 
 def _live(runtime: Runtime) -> None:

@@ -13,6 +13,7 @@ from pairscope.views.data_upload_choices import MOST_BARS, Asked, choose_pair
 from pairscope.views.data_upload_files import Reading
 from pairscope.views.data_upload_options import page_words
 from pairscope.views.figures import units_of
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.pair_chart import show_pair_chart
 from pairscope.views.pair_figures import cards_of, waiting_cards
@@ -31,7 +32,7 @@ def show_analysis(runtime: Runtime, reading: Reading) -> None:
     with st.sidebar:
         asked = choose_pair(reading, reading.upload)
     waiting = not runtime.warming.ready(asked.request.method)
-    st.fragment(_show, run_every=WARMING_SECONDS if waiting else None)(runtime, reading, asked, waiting=waiting)
+    live_part(_show, run_every=WARMING_SECONDS if waiting else None)(runtime, reading, asked, waiting=waiting)
 
 
 def _show(runtime: Runtime, reading: Reading, asked: Asked, *, waiting: bool) -> None:

@@ -7,6 +7,7 @@ from pairscope.runtime import Runtime
 from pairscope.views.clock import choose_zone
 from pairscope.views.desk_presets import show_presets
 from pairscope.views.desk_symbols import show_symbol_choices
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.states import VENUE_STATES, counted, look_of
 
@@ -21,7 +22,7 @@ def show_desk(runtime: Runtime, *, of_pair: bool) -> None:
 
 
 def _show_parts(runtime: Runtime, *, of_pair: bool) -> None:
-    st.fragment(_recording, run_every=REFRESH_SECONDS)(runtime)
+    live_part(_recording, run_every=REFRESH_SECONDS)(runtime)
     if runtime.ingestor:
         with st.expander("Symbols", icon=":material/playlist_add:"):
             show_symbol_choices(runtime)

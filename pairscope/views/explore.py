@@ -14,6 +14,7 @@ from pairscope.views.explore_panels import Scene
 from pairscope.views.explore_residuals import show_residuals
 from pairscope.views.explore_tests import show_tests
 from pairscope.views.heading import coverage_of, show_coverage
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert, instruments_of, nothing_yet, show_warnings
 from pairscope.views.numerals import awaited_text
 from pairscope.views.pair_choices import PARTS, Asked, show_pair_sidebar
@@ -42,9 +43,9 @@ def render(runtime: Runtime) -> None:
     if said := unknown_symbol():
         st.warning(inert(said), icon=":material/search_off:")
     st.session_state[WAITING] = False
-    st.fragment(_heading, run_every=asked.refresh)(runtime, asked)
+    live_part(_heading, run_every=asked.refresh)(runtime, asked)
     pace = None if asked.refresh is None else max(asked.refresh, LEAST_REFRESH)
-    st.fragment(_section, run_every=pace)(runtime, asked)
+    live_part(_section, run_every=pace)(runtime, asked)
     runtime.warming.begin()  # behind the first paint
 
 

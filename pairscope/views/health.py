@@ -14,6 +14,7 @@ from pairscope.views.health_promises import Promise, promises_of, show_promises
 from pairscope.views.health_rejects import show_rejects
 from pairscope.views.health_symbols import show_lines_of_symbols
 from pairscope.views.health_trail import Trail, trail_of
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.recording import show_recording
 from pairscope.views.states import counted, steady
@@ -24,8 +25,8 @@ REFRESH_SECONDS, LOG_SECONDS = 1.0, 5.0
 
 def render(runtime: Runtime) -> None:
     """Show the page; the state refreshes every second, the log more slowly."""
-    st.fragment(_live, run_every=REFRESH_SECONDS)(runtime)
-    st.fragment(show_log, run_every=LOG_SECONDS)(runtime.settings.log_file)
+    live_part(_live, run_every=REFRESH_SECONDS)(runtime)
+    live_part(show_log, run_every=LOG_SECONDS)(runtime.settings.log_file)
     runtime.warming.begin()  # behind the first paint
 
 

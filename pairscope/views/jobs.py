@@ -6,6 +6,7 @@ import streamlit as st
 
 from pairscope.jobs import Job, JobStatus, State
 from pairscope.runtime import Runtime
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert
 from pairscope.views.numerals import length_text
 
@@ -23,7 +24,7 @@ MARKS: dict[State, str] = {
 def show_jobs(runtime: Runtime) -> None:
     """Show what runs and waits, live; the page is run anew when something ends."""
     awaited = [job for job in runtime.jobs.listed() if not job.is_over]
-    st.fragment(_show, run_every=REFRESH_SECONDS if awaited else None)(runtime, awaited)
+    live_part(_show, run_every=REFRESH_SECONDS if awaited else None)(runtime, awaited)
 
 
 def _show(runtime: Runtime, awaited: list[Job[Any]]) -> None:

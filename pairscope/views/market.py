@@ -11,6 +11,7 @@ from pairscope.runtime import Health, Runtime, now_ms
 from pairscope.views.choices import unknown_symbol
 from pairscope.views.clock import both_texts, chosen_clock
 from pairscope.views.heading import Pulse, pulse_of
+from pairscope.views.live_part import live_part
 from pairscope.views.market_choices import PICKED_KEY, Asked, show_market_sidebar
 from pairscope.views.market_leg import Leg, leg_of, show_leg
 from pairscope.views.market_numbers import show_numbers
@@ -30,10 +31,10 @@ def render(runtime: Runtime) -> None:
     if said := unknown_symbol():
         st.warning(inert(said), icon=":material/search_off:")
     slowly = asked.refresh and max(asked.refresh, NUMBERS_SECONDS)
-    st.fragment(_show_legs, run_every=asked.refresh)(runtime, asked, known=bool(names))
+    live_part(_show_legs, run_every=asked.refresh)(runtime, asked, known=bool(names))
     if names:
-        st.fragment(_show_numbers, run_every=slowly)(runtime, asked)
-        st.fragment(_show_symbols, run_every=asked.refresh)(runtime)
+        live_part(_show_numbers, run_every=slowly)(runtime, asked)
+        live_part(_show_symbols, run_every=asked.refresh)(runtime)
     runtime.warming.begin()  # behind the first paint
 
 

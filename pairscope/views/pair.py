@@ -10,6 +10,7 @@ from pairscope.views.clock import Clock, both_texts, chosen_clock
 from pairscope.views.ended import ended_mark, ended_text
 from pairscope.views.figures import units_of
 from pairscope.views.heading import coverage_of, pulse_of, show_coverage
+from pairscope.views.live_part import live_part
 from pairscope.views.notices import inert, instruments_of, nothing_yet, show_warnings
 from pairscope.views.numerals import awaited_text
 from pairscope.views.pair_chart import show_pair_chart
@@ -26,7 +27,7 @@ def render(runtime: Runtime) -> None:
         asked = show_pair_sidebar(instruments_of(runtime), runtime.settings)
     if said := unknown_symbol():
         st.warning(inert(said), icon=":material/search_off:")
-    st.fragment(_live, run_every=asked.refresh)(runtime, asked)
+    live_part(_live, run_every=asked.refresh)(runtime, asked)
     runtime.warming.begin()  # behind the first paint
 
 

@@ -1,6 +1,6 @@
 """What every page keeps: it opens in time, asks nobody, cuts nothing off, is readable by all, and has no traceback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.looking import MAIN, PATHS, barriers, cut_off, open_page, unexplained, wait_until_settled
 from tests.faults.desk import Desk, Tab, running, text, wait_for
@@ -22,13 +23,12 @@ NOBODY = "127.0.0.1:9"
 def test_a_page_is_whole_and_readable_on_every_screen_and_asks_nobody_else(page: Page, desk: str, path: str) -> None:
     hosts: set[str | None] = set()
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    page.goto(f"{desk}/{path}")
-    page.wait_for_function(f"() => document.querySelector('{MAIN}')?.innerText.trim()", timeout=OPENS_MS)
-    wait_until_settled(page)
     for width, height, scheme in SCREENS:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": height})
-        open_page(page, f"{desk}/{path}")
+        page.goto(f"{desk}/{path}")
+        page.wait_for_function(f"() => document.querySelector('{MAIN}')?.innerText.trim()", timeout=OPENS_MS)
+        wait_until_settled(page)
         assert cut_off(page) == [], (width, scheme)
         assert width < 400 or barriers(page) == [], (width, scheme)  # the same words and colours as on a large screen
         assert unexplained(page) == []
@@ -56,11 +56,31 @@ def look_at_all(desk: Desk, query: str = "") -> dict[str, str]:
     for path in PATHS:
         with Tab(desk.port, page=path) as tab:
             answer = tab.show(query=query)
-            for each in [message.auto_rerun.fragment_id for message in answer if message.HasField("auto_rerun")]:
-                answer += tab.show(each, query=query)
+            assert_each_has_its_place(answer)
+            for part in parts_of(answer):
+                answer += tab.show(part, query=query)
         said[path] = text(answer)
         assert "Traceback" not in said[path]
     return said
+
+
+def assert_each_has_its_place(answer: Sequence[ForwardMsg]) -> None:
+    """What is drawn anew by itself is the only thing in a container of the page (live_part.py says why)."""
+    deltas = [(tuple(each.metadata.delta_path), each.delta) for each in answer if each.HasField("delta")]
+    of_page = {path for path, delta in deltas if delta.HasField("add_block") and not delta.fragment_id}
+    tops = {part: min(path for path, delta in deltas if delta.fragment_id == part) for part in parts_of(answer)}
+    assert tops
+    for part, (*place, number) in tops.items():
+        assert tuple(place) in of_page, part
+        assert number == 0, part
+        assert {path[: len(place) + 1] for path, _ in deltas if path[: len(place)] == tuple(place)} <= {
+            tuple(place), (*place, 0)
+        }  # fmt: skip
+
+
+def parts_of(answer: Sequence[ForwardMsg]) -> list[str]:
+    """Return the parts that are drawn anew by themselves."""
+    return [each.auto_rerun.fragment_id for each in answer if each.HasField("auto_rerun")]
 
 
 @contextmanager
