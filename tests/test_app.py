@@ -43,6 +43,7 @@ MISTAKES = (
     Mistake("wrong argument", "unknown argument '--dmeo'", argument="--dmeo"),
 )
 WAYS = ("streamlit run app.py", "python app.py")
+CASES = [(each, WAYS[0]) for each in MISTAKES] + [(each, WAYS[1]) for each in (MISTAKES[0], MISTAKES[-1])]
 Answers = dict[tuple[str, str], tuple[Path, int, str]]
 
 
@@ -66,10 +67,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
     """What each start ended with; they are begun together."""
     root, begun, found = tmp_path_factory.mktemp("mistakes"), {}, Answers()
     try:
-        for way in WAYS:
-            for mistake in MISTAKES:
-                folder = root / way.split()[0] / mistake.name.replace(" ", "_")
-                begun[mistake.name, way] = folder, begin(mistake, way, folder)
+        for mistake, way in CASES:
+            folder = root / way.split()[0] / mistake.name.replace(" ", "_")
+            begun[mistake.name, way] = folder, begin(mistake, way, folder)
         for case, (folder, process) in begun.items():
             code = process.wait(timeout=60)
             found[case] = folder, code, (folder / "errors").read_text(encoding="utf-8")
@@ -80,8 +80,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
             process.wait()
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+@pytest.mark.parametrize(("mistake", "way"), CASES, ids=lambda value: getattr(value, "name", value))
 def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(mistake: Mistake, way: str, answers: Answers) -> None:
     folder, code, errors = answers[mistake.name, way]
     assert errors.startswith("pairscope: ")

@@ -86,7 +86,7 @@ def open_page(page: Page, address: str) -> None:
 
 def wait_until_settled(page: Page) -> None:
     """Wait until a run of the page has ended, and nothing is left that it still makes ready."""
-    page.wait_for_function(SETTLED, timeout=FIRST_START_MS)
+    page.wait_for_function(SETTLED, timeout=FIRST_START_MS, polling=100)
 
 
 def cut_off(page: Page) -> list[str]:

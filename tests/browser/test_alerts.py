@@ -97,6 +97,7 @@ def test_a_rule_made_by_hand_is_previewed_fires_is_told_seen_and_remembered(page
     page.get_by_text("computed again from what is stored now").wait_for(timeout=WAIT_MS)
 
 
+@pytest.mark.nightly
 def test_a_rule_is_switched_off_edited_and_deleted(page: Page, alerts: str) -> None:
     begin_rule(page, alerts, "z > 90", rearm="", note="soon gone")
     page.get_by_role("button", name="Save rule").click()

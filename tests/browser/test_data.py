@@ -35,6 +35,7 @@ def fetched(page: Page, ending: str, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.nightly
 def test_the_calendar_shows_each_hour_and_follows_the_symbol(page: Page, desk: str) -> None:
     look(page, desk, "Store")
     page.wait_for_function(f"({HOURS})()?.some((words) => words.includes(' trades'))")
@@ -67,6 +68,7 @@ def test_a_backup_is_fetched_and_opens(page: Page, desk: str, tmp_path: Path) ->
     copy.close()
 
 
+@pytest.mark.nightly
 def test_the_wrong_words_delete_nothing(page: Page, desk: str) -> None:
     look(page, desk, "Store")
     page.get_by_role("button", name="Delete …").click()

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.looking import FAR_ZONE
@@ -77,6 +78,7 @@ def test_the_pair_and_its_options_are_kept_from_page_to_page(page: Page, desk: s
     assert page.get_by_role("slider", name="Window, bars").input_value() == "90"
 
 
+@pytest.mark.nightly
 def test_nothing_is_wider_than_the_window(browser: Browser, desk: str) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light", timezone_id=FAR_ZONE)
     page = context.new_page()

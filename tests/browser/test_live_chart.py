@@ -162,6 +162,7 @@ def test_the_time_axis_follows_the_data_until_zoomed_and_again_after_a_double_cl
     assert axis(page)["end"] > reset["end"]
 
 
+@pytest.mark.nightly
 def test_a_refresh_waits_while_the_user_drags(page: Page, url: str) -> None:
     watch(page, url)
     await_draws(page, 1)
@@ -214,6 +215,7 @@ def test_plotly_is_loaded_once_for_all_charts_and_purged_when_they_leave(page: P
     assert asked == [f"{url}/{ASSET}"]
 
 
+@pytest.mark.nightly
 def test_the_newest_figure_is_drawn_when_plotly_comes_late(page: Page, url: str) -> None:
     held: list[Route] = []
 

@@ -59,7 +59,7 @@ def test_the_statistics_and_what_there_is_follow(page: Page, desk: str) -> None:
     prices = table(page, "VaR 95, bp")
     prices.wait_for(timeout=FIRST_START_MS)
     cells = [each.text_content() or "" for each in prices.locator("tr:has-text('BTCUSDT') td").all()]
-    assert cells[1] == "299"
+    assert cells[1] in ("298", "299")  # of 300 bars, the newest of which may be forming
     assert all(text and text != "–" for text in cells)
     for column in ("trades/min", "first trade, UTC", "last hour"):
         assert table(page, column).count() == 1
@@ -98,6 +98,7 @@ def test_a_click_in_the_table_draws_that_symbol_and_a_link_opens_it_again(page: 
     await_charts(page, "ETHUSDT 1m", "BTCUSDT 1m")
 
 
+@pytest.mark.nightly
 def test_the_legs_that_the_pair_page_has_are_drawn(page: Page, desk: str) -> None:
     page.goto(f"{desk}/?y=simulated:DASHUSDT&x=simulated:ETHUSDT")
     page.get_by_role("heading", name="DASHUSDT / ETHUSDT").wait_for()

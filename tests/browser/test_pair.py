@@ -141,6 +141,7 @@ def test_the_chart_tells_the_time_that_the_heading_tells(page: Page, url: str, z
     assert timedelta(0) <= there - hovered < timedelta(seconds=30)
 
 
+@pytest.mark.nightly
 def test_two_tabs_refresh_each_for_itself(page: Page, url: str) -> None:
     look(page, f"{url}/?bars=1s&history=600")
     other = page.context.new_page()
@@ -163,6 +164,7 @@ def test_controls_change_the_numbers_and_the_address(page: Page, url: str) -> No
     page.wait_for_function(f"() => Number(({VALUES})()[2]) > 1")
 
 
+@pytest.mark.nightly
 def test_a_link_opens_the_same_view(page: Page, url: str) -> None:
     look(page, f"{url}/?y=simulated:BTCUSDT&x=simulated:ETHUSDT&bars=15s&window=90&hedge=TLS&entry=2.5&costs=kraken")
     page.get_by_role("heading", name="BTCUSDT / ETHUSDT").wait_for()
@@ -211,6 +213,7 @@ def test_paused_stops_the_refresh_and_shows_no_signal(page: Page, url: str) -> N
     assert page.get_by_text(" UTC").first.inner_text() == before
 
 
+@pytest.mark.nightly
 def test_the_view_outlives_a_visit_to_another_page(page: Page, url: str) -> None:
     look(page, f"{url}/?window=90&hedge=Huber&x=DASHUSDT")
     page.get_by_role("link", name="Market").click()

@@ -140,7 +140,9 @@ def test_the_time_axis_holds_the_data_and_nothing_else(page: Page, url: str) -> 
     assert 399_000 <= shown["end"] - shown["start"] <= 405_000
 
 
-@pytest.mark.parametrize("down", [0.2, 0.6, 0.9])
+@pytest.mark.parametrize(
+    "down", [pytest.param(0.2, marks=pytest.mark.nightly), 0.6, pytest.param(0.9, marks=pytest.mark.nightly)]
+)
 def test_the_crosshair_and_the_hover_span_all_panes(page: Page, url: str, down: float) -> None:
     watch(page, url)
     page.mouse.move(*spot(page, 0.5, down))

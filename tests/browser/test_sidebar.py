@@ -12,6 +12,9 @@ from tests.test_desk_views import addresses
 FIRST_START_MS = 150_000
 """Kernels that were never compiled on this machine take 20 s, and more on a busy one."""
 
+CALM = "?refresh=5+s"
+"""A page that draws itself seldom: what is done by hand here takes less time."""
+
 expect.set_options(timeout=30_000)
 
 
@@ -64,7 +67,7 @@ def test_a_copied_link_opens_the_same_view_in_a_fresh_browser(page: Page, browse
 
 
 def test_the_zone_of_the_browser_outlives_its_own_link(page: Page, desk: str) -> None:
-    sidebar = look(page, desk)
+    sidebar = look(page, f"{desk}/{CALM}")
     sidebar.get_by_role("combobox", name="Time zone").click()
     page.keyboard.type("local")
     page.get_by_role("option", name="local").wait_for()
@@ -77,7 +80,7 @@ def test_the_zone_of_the_browser_outlives_its_own_link(page: Page, desk: str) ->
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
 
 
-@pytest.mark.parametrize("address", list(addresses())[:2])
+@pytest.mark.parametrize("address", list(addresses())[:1])
 def test_a_hostile_address_is_told_and_does_no_harm(page: Page, desk: str, address: dict[str, str]) -> None:
     sidebar = look(page, f"{desk}/?{urlencode(address)}")
     notice = page.get_by_test_id("stAlert").first
@@ -89,13 +92,13 @@ def test_a_hostile_address_is_told_and_does_no_harm(page: Page, desk: str, addre
 
 def test_a_view_is_saved_opened_and_deleted(page: Page, desk: str) -> None:
     name = "<b>mine</b> :red[1]"
-    sidebar = look(page, f"{desk}/?window=120&hedge=TLS")
+    sidebar = look(page, f"{desk}/{CALM}&window=120&hedge=TLS")
     sidebar.get_by_text("Saved views").click()
     sidebar.get_by_role("textbox", name="Save as").fill(name)
     sidebar.get_by_role("textbox", name="Save as").press("Tab")
     sidebar.get_by_role("button", name="Save view").click()
     sidebar.get_by_role("button", name="Delete view").wait_for()
-    sidebar = look(page, desk)
+    sidebar = look(page, f"{desk}/{CALM}")
     sidebar.get_by_text("Saved views").click()
     sidebar.get_by_role("button", name="Open view").click()
     expect(sidebar.get_by_role("slider", name="Window, bars")).to_have_value("120")
@@ -106,7 +109,7 @@ def test_a_view_is_saved_opened_and_deleted(page: Page, desk: str) -> None:
 
 
 def test_keys_pause_the_page_swap_the_legs_and_change_the_bars(page: Page, desk: str) -> None:
-    sidebar = look(page, desk)
+    sidebar = look(page, f"{desk}/{CALM}")
     page.get_by_role("heading", name="ETHUSDT / BTCUSDT").wait_for()
     page.keyboard.press("s")
     page.get_by_role("heading", name="BTCUSDT / ETHUSDT").wait_for()
@@ -123,7 +126,7 @@ def test_keys_pause_the_page_swap_the_legs_and_change_the_bars(page: Page, desk:
 
 
 def test_a_symbol_is_found_in_the_list_of_the_venue_added_and_removed(page: Page, desk: str) -> None:
-    sidebar = look(page, desk)
+    sidebar = look(page, f"{desk}/{CALM}")
     sidebar.get_by_text("Symbols", exact=True).click()
     sidebar.get_by_role("textbox", name="Search").fill("ada")
     sidebar.get_by_role("textbox", name="Search").press("Enter")

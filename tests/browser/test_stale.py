@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.looking import FIRST_START_MS, MAIN, visit
@@ -62,6 +63,7 @@ def test_a_dead_feed_is_seen_within_6_seconds_and_all_is_live_when_it_returns(pa
             page.wait_for_function(ALL_LIVE, timeout=BACK_MS)
 
 
+@pytest.mark.nightly
 def test_without_any_network_one_card_says_so_and_offers_the_simulated_market_and_an_upload(
     page: Page, tmp_path: Path
 ) -> None:

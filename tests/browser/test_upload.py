@@ -121,6 +121,7 @@ def test_a_long_reading_leaves_the_page_live_and_can_be_cancelled(page: Page, ur
     page.get_by_role("button", name="Read again").wait_for()
 
 
+@pytest.mark.nightly
 def test_names_and_cells_of_a_file_are_text_and_nothing_else(page: Page, url: str, tmp_path: Path) -> None:
     rows = [f'{START + row * 60_000},"{symbol}",{100 + row},"{symbol}"' for row in range(9) for symbol in SCRIPTS]
     rows += [f'{START + row * 60_000},"{symbol}",{100 + row},2' for row in range(9) for symbol in SCRIPTS]

@@ -204,9 +204,13 @@ def save_and_look(folder: Path, rounds: int, watcher: str) -> None:
     assert_gapless(folder / STORE)
 
 
-@pytest.mark.parametrize("watcher", ["auto", pytest.param("poll", marks=pytest.mark.nightly)])
-def test_saving_every_source_changes_the_page_and_never_the_recording(watcher: str, tmp_path: Path) -> None:
-    save_and_look(tmp_path, 3, watcher)
+def test_saving_every_source_changes_the_page_and_never_the_recording(tmp_path: Path) -> None:
+    save_and_look(tmp_path, 1, "auto")
+
+
+@pytest.mark.nightly
+def test_a_watcher_that_polls_sees_every_save_too(tmp_path: Path) -> None:
+    save_and_look(tmp_path, 3, "poll")
 
 
 @pytest.mark.nightly
@@ -227,7 +231,14 @@ def clinging(port: int) -> socket.socket:
     return client
 
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+SIGNALS = [
+    signal.SIGTERM,
+    *(
+        pytest.param(getattr(signal, name), marks=pytest.mark.nightly)
+        for name in ("SIGINT", "SIGHUP")
+        if hasattr(signal, name)
+    ),
+]
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)

@@ -78,8 +78,8 @@ def assert_sound(path: Path, count: int) -> None:
     reader.close()
 
 
-def test_nothing_acknowledged_is_lost_in_50_kills(tmp_path: Path) -> None:
-    acknowledged = kill_and_restart(tmp_path / "killed.db", kills=50, seed=1)
+def test_nothing_acknowledged_is_lost_in_15_kills(tmp_path: Path) -> None:
+    acknowledged = kill_and_restart(tmp_path / "killed.db", kills=15, seed=1)
     assert acknowledged > 1_000
     assert_sound(tmp_path / "killed.db", acknowledged + 1)
 

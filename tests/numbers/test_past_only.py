@@ -139,14 +139,20 @@ def flat(legs: tuple[Leg, Leg]) -> tuple[Leg, Leg]:
 
 
 SHAPES = {"": lambda legs: legs, "holed": with_holes, "flat": flat}
+QUICK = ((100.0, ""), (1e8, "holed"), (1e-6, "flat"))
+DATA = [
+    pytest.param(offset, shape, marks=() if (offset, shape) in QUICK else pytest.mark.nightly)
+    for offset in (100.0, 1e-6, 1e8)
+    for shape in SHAPES
+]
+"""At which level, and what is wrong with them."""
 
 
 def checked(estimator: Estimator, data: tuple[Leg, ...]) -> LookaheadReport:
     return lookahead_check(estimator, data, cuts=3)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("offset", [100.0, 1e-6, 1e8])
+@pytest.mark.parametrize(("offset", "shape"), DATA)
 @pytest.mark.parametrize("name", TWO)
 def test_what_is_said_of_two_legs_at_a_time_knows_nothing_later(name: str, offset: float, shape: str) -> None:
     report = checked(TWO[name], SHAPES[shape](pair(150, offset=offset)))
@@ -154,8 +160,7 @@ def test_what_is_said_of_two_legs_at_a_time_knows_nothing_later(name: str, offse
     assert report.compared
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("offset", [100.0, 1e-6, 1e8])
+@pytest.mark.parametrize(("offset", "shape"), DATA)
 @pytest.mark.parametrize("name", ONE)
 def test_what_is_said_of_one_series_at_a_time_knows_nothing_later(name: str, offset: float, shape: str) -> None:
     report = checked(ONE[name], SHAPES[shape](pair(150, offset=offset))[:1])

@@ -36,7 +36,7 @@ def rejections(y: Floats, x: Floats, level: float = 0.05) -> float:
     return float(np.mean([beta_break(*pair).pvalue < level for pair in zip(y, x, strict=True)]))
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("phi", [0.0, pytest.param(0.5, marks=pytest.mark.nightly), 0.9])
 def test_a_hedge_that_holds_is_doubted_in_5_of_100_samples(phi: float) -> None:
     assert rejections(*pairs(6000, 1000, phi, seed=1)) == pytest.approx(0.05, abs=0.015)
 
