@@ -4,7 +4,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +42,12 @@ MISTAKES = (
     Mistake("wrong argument", "unknown argument '--dmeo'", argument="--dmeo"),
 )
 WAYS = ("streamlit run app.py", "python app.py")
-CASES = [(each, WAYS[0]) for each in MISTAKES] + [(each, WAYS[1]) for each in (MISTAKES[0], MISTAKES[-1])]
-Answers = dict[tuple[str, str], tuple[Path, int, str]]
+QUICK = ("unknown key", "newer schema", "wrong argument")
+CASES = [
+    pytest.param(each, way, marks=() if each.name in QUICK else pytest.mark.nightly, id=f"{each.name}-{way}")
+    for each in MISTAKES
+    for way in WAYS
+]
 
 
 def begin(mistake: Mistake, way: str, folder: Path) -> "subprocess.Popen[bytes]":
@@ -62,27 +65,16 @@ def begin(mistake: Mistake, way: str, folder: Path) -> "subprocess.Popen[bytes]"
         return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors)
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
-    """What each start ended with; they are begun together."""
-    root, begun, found = tmp_path_factory.mktemp("mistakes"), {}, Answers()
+@pytest.mark.parametrize(("mistake", "way"), CASES)
+def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(mistake: Mistake, way: str, tmp_path: Path) -> None:
+    folder = tmp_path / "desk"
+    process = begin(mistake, way, folder)
     try:
-        for mistake, way in CASES:
-            folder = root / way.split()[0] / mistake.name.replace(" ", "_")
-            begun[mistake.name, way] = folder, begin(mistake, way, folder)
-        for case, (folder, process) in begun.items():
-            code = process.wait(timeout=60)
-            found[case] = folder, code, (folder / "errors").read_text(encoding="utf-8")
-        yield found
+        code = process.wait(timeout=60)
     finally:
-        for _, process in begun.values():
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.parametrize(("mistake", "way"), CASES, ids=lambda value: getattr(value, "name", value))
-def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(mistake: Mistake, way: str, answers: Answers) -> None:
-    folder, code, errors = answers[mistake.name, way]
+        process.kill()
+        process.wait()
+    errors = (folder / "errors").read_text(encoding="utf-8")
     assert errors.startswith("pairscope: ")
     assert mistake.answer.format(folder=folder) in errors
     assert errors.count("\n") == 1

@@ -134,6 +134,7 @@ def test_a_tone_is_heard_each_time_the_sound_is_switched_on(page: Page, alerts: 
         page.locator("[class*='st-key-bell-sound']").wait_for(state="detached")
 
 
+@pytest.mark.nightly
 def test_choices_and_words_of_a_condition_agree_and_a_mistake_is_told_beside_it(page: Page, alerts: str) -> None:
     main = begin_rule(page, alerts, "correlation leaves -0.5 to 0.9", rearm="", note="only looked at")
     expect(page.get_by_role("combobox", name="When", exact=True)).to_have_value("correlation")

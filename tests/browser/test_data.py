@@ -58,6 +58,7 @@ def test_an_export_is_written_beside_the_page_and_fetched(page: Page, desk: str,
     page.get_by_text("SIMULATED").first.wait_for()
 
 
+@pytest.mark.nightly
 def test_a_backup_is_fetched_and_opens(page: Page, desk: str, tmp_path: Path) -> None:
     look(page, desk, "Store")
     page.get_by_role("button", name="Make a copy").click()

@@ -14,16 +14,20 @@ from tests.browser.looking import MAIN, PATHS, barriers, cut_off, open_page, une
 from tests.faults.desk import Desk, Tab, running, text, wait_for
 
 SCREENS: tuple[tuple[int, int, Any], ...] = ((1500, 1000, "dark"), (1280, 720, "light"), (390, 844, "dark"))
+QUICK = SCREENS[::2]
 OPENS_MS = 10_000
 NOBODY = "127.0.0.1:9"
 """Nobody listens there."""
 
 
+@pytest.mark.parametrize("screens", [QUICK, pytest.param(SCREENS, marks=pytest.mark.nightly)], ids=["some", "all"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_is_whole_and_readable_on_every_screen_and_asks_nobody_else(page: Page, desk: str, path: str) -> None:
+def test_a_page_is_whole_and_readable_on_every_screen_and_asks_nobody_else(
+    page: Page, desk: str, path: str, screens: Sequence[tuple[int, int, Any]]
+) -> None:
     hosts: set[str | None] = set()
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    for width, height, scheme in SCREENS:
+    for width, height, scheme in screens:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{desk}/{path}")

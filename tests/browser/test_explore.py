@@ -67,6 +67,7 @@ def test_all_tests_stand_in_one_table_that_explains_the_row_chosen(page: Page, d
     page.get_by_text("Formula", exact=True).wait_for()
 
 
+@pytest.mark.nightly
 def test_the_pair_and_its_options_are_kept_from_page_to_page(page: Page, desk: str) -> None:
     look(page, f"{desk}/explore?explore=Tests&x=DASHUSDT&bars=15s&window=90", charts=0)
     page.get_by_role("link", name="Pair").click()

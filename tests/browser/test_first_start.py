@@ -38,6 +38,7 @@ def test_the_first_chart_stands_10_seconds_after_the_first_start(page: Page, tmp
     assert min(took) < CHART_SECONDS
 
 
+@pytest.mark.nightly
 def test_too_few_bars_are_counted_up_and_the_promised_time_stays(page: Page, tmp_path: Path) -> None:
     with (
         running_exchange("binance-spot", SYMBOLS, rate=20.0) as exchange,

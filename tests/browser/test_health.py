@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.browser.looking import visit
@@ -23,6 +24,7 @@ def test_a_desk_that_is_well_says_so_and_moves(page: Page, desk: str) -> None:
         assert word in main.inner_text()
 
 
+@pytest.mark.nightly
 def test_the_log_is_shown_by_level(page: Page, desk: str) -> None:
     page.goto(f"{desk}/health")
     page.get_by_text("recording SIMULATED into").first.wait_for()

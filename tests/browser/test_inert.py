@@ -117,6 +117,7 @@ def test_500_hostile_symbols_are_inert_on_every_page(page: Page, hosts: set[str 
         assert_inert(page, hosts)
 
 
+@pytest.mark.nightly
 def test_a_pair_of_hostile_symbols_is_named_as_it_is(page: Page, hosts: set[str | None], hostile: Desk) -> None:
     for y, x in PAIRS:
         legs = f"y={quote(f'import:{y}')}&x={quote(f'import:{x}')}&bars=1s&window=20"

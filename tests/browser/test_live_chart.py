@@ -185,6 +185,7 @@ def test_the_hover_of_a_resting_pointer_stays(page: Page, url: str) -> None:
     assert "close" in (page.locator(f"{CHART} .hoverlayer").text_content() or "")
 
 
+@pytest.mark.nightly
 def test_the_same_figure_is_not_drawn_again(page: Page, url: str) -> None:
     watch(page, url)
     page.evaluate("""() => {
@@ -195,6 +196,7 @@ def test_the_same_figure_is_not_drawn_again(page: Page, url: str) -> None:
     assert page.evaluate("window.stillDraws") == 0
 
 
+@pytest.mark.nightly
 def test_the_chart_is_as_wide_as_its_place(page: Page, url: str) -> None:
     watch(page, url)
     page.set_viewport_size({"width": 800, "height": 900})
@@ -203,6 +205,7 @@ def test_the_chart_is_as_wide_as_its_place(page: Page, url: str) -> None:
     assert page.evaluate("window.chart._fullLayout.height") == 400
 
 
+@pytest.mark.nightly
 def test_plotly_is_loaded_once_for_all_charts_and_purged_when_they_leave(page: Page, url: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "plotly" in request.url else None)

@@ -54,6 +54,7 @@ def test_the_pair_is_drawn_and_its_prices_and_trades_move(page: Page, desk: str)
     assert page.get_by_text("SIMULATED", exact=True).count() >= 2
 
 
+@pytest.mark.nightly
 def test_the_statistics_and_what_there_is_follow(page: Page, desk: str) -> None:
     look(page, desk)
     prices = table(page, "VaR 95, bp")

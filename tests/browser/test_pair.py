@@ -173,6 +173,7 @@ def test_a_link_opens_the_same_view(page: Page, url: str) -> None:
     assert float(values(page)[6].removesuffix(" bp")) < -50  # what Kraken takes of a round trip
 
 
+@pytest.mark.nightly
 def test_options_that_contradict_each_other_are_answered_with_a_sentence(page: Page, url: str) -> None:
     look(page, url)
     page.goto(f"{url}/?entry=1&exit=1.5")
@@ -183,6 +184,7 @@ def test_options_that_contradict_each_other_are_answered_with_a_sentence(page: P
     page.get_by_text("Both legs are simulated:ETHUSDT").wait_for()
 
 
+@pytest.mark.nightly
 def test_too_few_bars_say_when_there_will_be_enough(page: Page, url: str) -> None:
     page.goto(f"{url}/?bars=1h")
     page.get_by_text(re.compile(r"of 6\d bars; ready in")).wait_for(timeout=FIRST_START_MS)
@@ -190,6 +192,7 @@ def test_too_few_bars_say_when_there_will_be_enough(page: Page, url: str) -> Non
     assert values(page)[0] == "–"
 
 
+@pytest.mark.nightly
 def test_the_numbers_can_be_taken_home(page: Page, url: str, tmp_path: Path) -> None:
     look(page, f"{url}/?history=300")
     with page.expect_download() as download:

@@ -134,6 +134,7 @@ def test_zoom_in_one_pane_is_zoom_in_all_and_survives_until_a_double_click(page:
     assert axis(page)["follows"] is True
 
 
+@pytest.mark.nightly
 def test_the_time_axis_holds_the_data_and_nothing_else(page: Page, url: str) -> None:
     watch(page, url)
     shown = axis(page)
@@ -158,11 +159,17 @@ def test_the_crosshair_and_the_hover_span_all_panes(page: Page, url: str, down: 
     assert height > 600
 
 
+SIZES = ((1500, 1000, ""), (360, 740, "?rebased=1"))
+
+
 @pytest.mark.parametrize(
-    ("width", "height"),
-    [(1500, 1000), (360, 740), *(pytest.param(*size, marks=pytest.mark.nightly) for size in ((1280, 720), (390, 844)))],
+    ("width", "height", "query"),
+    [
+        pytest.param(*size, query, marks=() if (*size, query) in SIZES else pytest.mark.nightly)
+        for size in ((1500, 1000), (1280, 720), (390, 844), (360, 740))
+        for query in ("", "?rebased=1")
+    ],
 )
-@pytest.mark.parametrize("query", ["", "?rebased=1"])
 def test_no_words_overlap_and_none_are_cut_off(page: Page, url: str, width: int, height: int, query: str) -> None:
     page.set_viewport_size({"width": width, "height": height})
     watch(page, url + query)

@@ -66,6 +66,7 @@ def test_a_copied_link_opens_the_same_view_in_a_fresh_browser(page: Page, browse
     context.close()
 
 
+@pytest.mark.nightly
 def test_the_zone_of_the_browser_outlives_its_own_link(page: Page, desk: str) -> None:
     sidebar = look(page, f"{desk}/{CALM}")
     sidebar.get_by_role("combobox", name="Time zone").click()
@@ -80,7 +81,8 @@ def test_the_zone_of_the_browser_outlives_its_own_link(page: Page, desk: str) ->
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
 
 
-@pytest.mark.parametrize("address", list(addresses())[:1])
+@pytest.mark.nightly
+@pytest.mark.parametrize("address", list(addresses())[:2])
 def test_a_hostile_address_is_told_and_does_no_harm(page: Page, desk: str, address: dict[str, str]) -> None:
     sidebar = look(page, f"{desk}/?{urlencode(address)}")
     notice = page.get_by_test_id("stAlert").first
@@ -125,6 +127,7 @@ def test_keys_pause_the_page_swap_the_legs_and_change_the_bars(page: Page, desk:
     expect(paused).to_have_count(0)
 
 
+@pytest.mark.nightly
 def test_a_symbol_is_found_in_the_list_of_the_venue_added_and_removed(page: Page, desk: str) -> None:
     sidebar = look(page, f"{desk}/{CALM}")
     sidebar.get_by_text("Symbols", exact=True).click()

@@ -83,6 +83,7 @@ def test_what_a_file_does_not_tell_is_asked_for(page: Page, url: str, tmp_path: 
     page.get_by_text("Decimal mark comma: 1,5").wait_for()
 
 
+@pytest.mark.nightly
 def test_files_that_cannot_be_read_get_one_clear_sentence(page: Page, url: str, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + b"x" * 300)
@@ -94,6 +95,7 @@ def test_files_that_cannot_be_read_get_one_clear_sentence(page: Page, url: str, 
         page.get_by_text("Nothing is stored until you say so").wait_for()
 
 
+@pytest.mark.nightly
 def test_an_import_says_what_it_stores_and_the_symbol_is_there_then(page: Page, url: str, tmp_path: Path) -> None:
     page.goto(f"{url}/data?then={quote_plus(IMPORT)}")
     upload(page, bars_file(tmp_path / "c.csv", "CCCUSDT", beta=1))

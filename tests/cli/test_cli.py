@@ -877,6 +877,7 @@ def test_a_symbol_is_added_to_and_taken_from_what_is_recorded(running: Running) 
     assert states["LINKUSDT"] == "stored"
 
 
+@pytest.mark.nightly
 def test_a_symbol_that_is_recorded_already_is_told_so(running: Running) -> None:
     options = ("--store", "sqlite:///x.db")
     said = run("symbols", "add", "BTCUSDT", *options, cwd=running.folder)
@@ -1007,6 +1008,7 @@ def test_live_trades_are_stored_as_the_exchange_made_them(tmp_path: Path, call: 
     assert (said.json()["rejected"], said.json()["gaps_open"], said.json()["reconnects"]) == (0, 0, 0)
 
 
+@pytest.mark.nightly
 def test_two_venues_are_recorded_at_once(tmp_path: Path, call: Call) -> None:
     with (
         exchange_process("binance-futures", ("BTCUSDT",), folder=tmp_path, rate=100) as futures,
@@ -1056,8 +1058,8 @@ print(time.localtime(1761444000).tm_gmtoff)
 """
 
 
-@pytest.mark.parametrize("zones", [ZONES[1::3], pytest.param(ZONES, marks=pytest.mark.nightly)], ids=["some", "all"])
-def test_in_every_time_zone_the_same_bytes_come_out(stored: Path, tmp_path: Path, zones: list[str]) -> None:
+@pytest.mark.nightly
+def test_in_every_time_zone_the_same_bytes_come_out(stored: Path, tmp_path: Path) -> None:
     """The range spans the hour that Berlin has twice; times without a zone are in UTC, also those of a recording."""
     write_ticks(tmp_path / "recording.csv", TICKS[BTC], "csv")
     naive = (tmp_path / "recording.csv").read_text().replace("Z,", ",")
@@ -1069,7 +1071,7 @@ def test_in_every_time_zone_the_same_bytes_come_out(stored: Path, tmp_path: Path
         done = subprocess.run(
             [sys.executable, "-c", EVERYTHING, f"sqlite:///{stored}", tmp_path / "recording.csv"],
             cwd=folder,
-            env=clean_environment(TZ=zones[number]),
+            env=clean_environment(TZ=ZONES[number]),
             capture_output=True,
             text=True,
             check=True,
@@ -1078,7 +1080,7 @@ def test_in_every_time_zone_the_same_bytes_come_out(stored: Path, tmp_path: Path
         return {path.name: path.read_bytes() for path in files}, done.stdout.splitlines()[-1]
 
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(outcome, range(len(zones))))
+        outcomes = list(pool.map(outcome, range(len(ZONES))))
     assert len({offset for _, offset in outcomes}) >= 4
     assert len(outcomes[0][0]) == 13
     assert b"2025-10-26T01:00:00.000Z" in outcomes[0][0]["1h.csv"]

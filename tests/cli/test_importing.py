@@ -159,7 +159,7 @@ def test_an_import_runs_in_the_process_that_records(tmp_path: Path) -> None:
     reader.close()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(60, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [1, pytest.param(60, marks=pytest.mark.nightly)])
 def test_c4_an_import_that_is_killed_leaves_nothing_of_itself(kills: int, tmp_path: Path) -> None:
     """At whatever moment: all of it is there or none, and doing it again completes it."""
     write(tmp_path / "t.csv", trades(MANY))

@@ -132,6 +132,7 @@ def test_b3_a_suspended_process_goes_on_with_one_gap(tmp_path: Path) -> None:
         assert back < 4
 
 
+@pytest.mark.nightly
 def test_b3_a_connection_that_outlives_the_standstill_is_kept(tmp_path: Path) -> None:
     with trading("binance-spot") as exchange, desk_process(exchange, tmp_path) as desk:
         exchange.make("BTCUSDT", 100)
@@ -322,6 +323,7 @@ def test_a_fault_of_one_venue_is_none_of_the_other(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("venue", VENUES)
 def test_a_symbol_is_added_and_removed_under_load(venue: str, tmp_path: Path) -> None:
     with trading(venue, symbols=2) as exchange:
