@@ -185,7 +185,17 @@ def make_venv() -> None:
 def install(name: str) -> None:
     """Install one requirement file; only ready-made packages, as building pyarrow takes a compiler and an hour."""
     print(f"Installing {name} (minutes the first time, never again until it changes)", flush=True)
-    command = [str(venv_python()), "-m", "pip", "install", "--only-binary", ":all:", "--no-input", "--no-color"]
+    command = [
+        str(venv_python()),
+        "-m",
+        "pip",
+        "install",
+        "--only-binary",
+        ":all:",
+        "--no-input",
+        "--no-color",
+        "--no-compile",
+    ]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "-r", str(HERE / name)]
     environment = dict(os.environ, PIP_USER="0", PIP_QUIET="0", PYTHONIOENCODING="utf-8")
     lines = []

@@ -47,7 +47,7 @@ from pairscope.sqlite.errors import (
 )
 from pairscope.sqlite.holdings import Expired, Held, count_expired, read_held
 from pairscope.sqlite.ledgers import count_rejects, end_run, insert_rejects, insert_run, read_labels, read_rejects
-from pairscope.sqlite.listeners import Callback, Listeners
+from pairscope.sqlite.listeners import Callback, Change, Listeners
 from pairscope.sqlite.lock import Owner, StoreLock, find_owner
 from pairscope.sqlite.readers import Readers, connect_readonly
 from pairscope.sqlite.reading import (
@@ -475,9 +475,9 @@ class SqliteStore(SqliteReader):
         """
         return self._listeners.add(callback)
 
-    def _changed(self, changes: Sequence[tuple[Instrument, int]]) -> None:
-        for instrument, time in changes:
-            self._cache.changed(instrument, time)
+    def _changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._cache.changed(change.instrument, change.start_ms)
         self._listeners.tell(changes)
 
     def _begin_anew(self) -> None:
@@ -573,7 +573,7 @@ class SqliteStore(SqliteReader):
         upkeep = self._database.upkeep
         gone = sum(delete(self._writer, upkeep, each) for each in deletion.instruments)
         self._cache.clear()
-        self._listeners.tell([(each, 0) for each in deletion.instruments])
+        self._listeners.tell([Change(each, 0, -1) for each in deletion.instruments])
         return gone
 
     @property

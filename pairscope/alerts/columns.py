@@ -72,6 +72,8 @@ def match(rule: Analysis, y: Bars, x: Bars | None) -> Legs:
 
 def _read_only(column: NDArray[Any]) -> NDArray[Any]:
     """Return a column as the kernel takes it: it is compiled for arrays that may not be written to."""
+    if not column.flags.writeable:
+        return column
     view = column.view()
     view.flags.writeable = False
     return view
@@ -113,7 +115,7 @@ def _whole(since: Integers, ends: Integers, bars: tuple[Bars, ...]) -> Flags:
 
     A gap has a bar at each of its edges, also where the other leg has none and the join leaves it out.
     """
-    if not bars[0].gap.any() and not bars[-1].gap.any():
+    if not np.count_nonzero(bars[0].gap) and not np.count_nonzero(bars[-1].gap):
         return np.ones(len(ends), np.bool_)
     flagged = np.sort(np.concatenate([leg.time[leg.gap] for leg in bars]))
     whole: Flags = np.searchsorted(flagged, since) == np.searchsorted(flagged, ends, side="right")

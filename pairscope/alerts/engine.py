@@ -217,8 +217,7 @@ class Engine:
             return False
         if any(isinstance(target, TradeTarget) for target in self._targets):
             return False
-        now_at = {venue: self._market.now_at(venue) for venue in self._tracked}
-        return not self._tapes.is_due(now_at, moment)
+        return not self._tapes.is_due(moment)
 
     # ---------------------------------------------------------------------------------- a round
 
@@ -262,7 +261,7 @@ class Engine:
             return None
         self._health = {each.instrument: each for each in self._market.recorded()}
         open_before = self._store.gaps(state="open") if gapped else None
-        failed = self._tapes.read(now_at, moment)
+        failed = self._tapes.read(moment)
         for tape in failed.keys() - self._unread:
             log.warning("bars of %s cannot be read now; it is tried again: %s", tape.instrument, failed[tape])
         self._unread = frozenset(failed)
@@ -280,7 +279,7 @@ class Engine:
         if self._unready:
             self._unready = frozenset(method for method in self._unready if not self._ready(method))
             self._seen = {}
-        seen = {tape: (tape.version, limit) for tape, limit in now.limits.items()}
+        seen = {tape: (tape.rewritten, limit) for tape, limit in now.limits.items()}
         before, self._seen = self._seen, seen
         if now.open_before is not None or self._again:
             return [each for each in self._targets if not isinstance(each, BarTarget) or each.is_due(now.limits)]

@@ -169,7 +169,7 @@ class BarTarget:
 
     def is_due(self, limits: Mapping[Tape, int | None]) -> bool:
         """Tell whether more is settled than was judged, or an earlier bar has changed."""
-        if self._done is None or self._looked != tuple(tape.version for tape in self.tapes):
+        if self._done is None or self._looked != tuple([tape.rewritten for tape in self.tapes]):
             return True
         until = [limit for tape in self.tapes if (limit := limits[tape]) is not None]
         return len(until) == len(self.tapes) and self.timeframe.floor(min(until)) > self._done
@@ -367,7 +367,7 @@ class BarTarget:
 
     def _look_back(self, now: Round) -> None:
         """Judge what was skipped, as far as the missing trades are there now or will never come."""
-        versions = tuple(tape.version for tape in self.tapes)
+        versions = tuple([tape.rewritten for tape in self.tapes])
         if versions == self._looked:
             return
         if not any(place.skipped for place in self.places):

@@ -14,27 +14,28 @@ from pairscope.alerts.rules import Rule
 from pairscope.alerts.stretches import first_whole
 from pairscope.recording.health import SymbolHealth
 from pairscope.sqlite.cache import FOREVER
+from pairscope.sqlite.listeners import Change
 from store import SqliteStore
 
 SPARE_BARS = 4_000
 """So many more bars than are needed may stand in memory before the oldest are dropped."""
 
 UNASKED_SECONDS = 1.5
-"""A tape that has changed is read again after this, also when the venue's clock says that no bar is over."""
+"""A tape that has changed is read again after this, also when no bar is over."""
 
 
 class Tape:
     """The bars of one instrument and timeframe, from `start` to the newest trade.
 
-    `traded_ms` is the start of the bar that holds the newest trade: every bar before it is over. `version` rises with
-    every change of a bar that is over.
+    `traded_ms` is the start of the bar that holds the newest trade: every bar before it is over. `rewritten` rises when
+    a bar changes that was said to be over.
     """
 
     def __init__(self, store: SqliteStore, instrument: Instrument, timeframe: Timeframe) -> None:
         self.instrument, self.timeframe = instrument, timeframe
         self.bars: Bars | None = None
         self.start = FOREVER
-        self.version = 0
+        self.rewritten = 0
         self.traded_ms: int | None = None
         self.gapped = False
         """Whether any bar is marked by a gap."""
@@ -43,29 +44,34 @@ class Tape:
         """From when on there are bars in the store."""
         self.whole_from = FOREVER
         """The start of the first bar that was recorded from its beginning."""
-        self._changed = 0
+        self._changed, self._newest = 0, 0
+        """From when on bars may have changed since they were read, and the second of the newest trade then."""
+        self._said = 0
+        """Until when bars were said to be over."""
+        self._version = 0
+        """Of what stands in memory."""
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._piece: tuple[tuple[int, int, int], Bars] | None = None
         self._times: tuple[tuple[int, int, int], Integers] | None = None
 
-    def changed(self, time_ms: int) -> None:
-        """Note that bars from this time on may have changed; from any thread."""
+    def changed(self, start_ms: int, newest_ms: int) -> None:
+        """Note that bars from a time on may have changed, and where the newest trade is; from any thread."""
         with self._lock:
-            self._changed = min(self._changed, time_ms)
+            self._changed, self._newest = min(self._changed, start_ms), newest_ms
 
     @property
     def changed_ms(self) -> int:
         """From when on bars may have changed since they were read; far in the future when none has."""
         return self._changed
 
-    def is_due(self, now_ms: int, monotonic: float) -> bool:
-        """Tell whether it is worth reading again: the newest bar may be over, or an older one was touched."""
+    def is_due(self, monotonic: float) -> bool:
+        """Tell whether it is worth reading again: the newest bar is over, or an older one was touched."""
         if self._changed >= FOREVER:
             return False
         if self.traded_ms is None:
             return True
-        over = now_ms >= self.traded_ms + self.timeframe.ms
+        over = self._newest >= self.traded_ms + self.timeframe.ms
         return over or self._changed < self.traded_ms or monotonic - self._read_at > UNASKED_SECONDS
 
     def read(self, keep: int, monotonic: float) -> None:
@@ -77,9 +83,11 @@ class Tape:
             if not begun or changed < self.start:
                 self._measure(keep)
             if begun and self.bars is not None:
-                self._go_on(self.bars, max(self.timeframe.floor(min(changed, FOREVER - 1)), self.start), keep)
+                cut = self.timeframe.floor(min(changed, FOREVER - 1))
+                self.rewritten += cut < max(self.traded_ms or 0, self._said)
+                self._go_on(self.bars, max(cut, self.start), keep)
         except BaseException:
-            self.changed(changed)
+            self.changed(changed, self._newest)
             raise
         self._read_at = monotonic
 
@@ -97,7 +105,7 @@ class Tape:
         """Return the bars that start in ``[start_ms, end_ms)``; the same ones for all rules that ask for them."""
         if self.bars is None:
             return None
-        key = (start_ms, end_ms, self.version)
+        key = (start_ms, end_ms, self._version)
         if self._piece is None or self._piece[0] != key:
             self._piece = (key, self.bars.between(start_ms, end_ms))
         return self._piece[1]
@@ -106,7 +114,7 @@ class Tape:
         """Return the starts of the bars that start in ``[start_ms, end_ms)``."""
         if self.bars is None:
             return np.empty(0, np.int64)
-        key = (start_ms, end_ms, self.version)
+        key = (start_ms, end_ms, self._version)
         if self._times is None or self._times[0] != key:
             low, high = np.searchsorted(self.bars.time, (start_ms, end_ms))
             self._times = (key, self.bars.time[low:high])
@@ -126,9 +134,11 @@ class Tape:
         """
         if self.traded_ms is None:
             return None
+        self._said = max(self._said, self.traded_ms)
         confirmed = health.confirmed_ms if health is not None else None
-        if confirmed is None or confirmed >= late_ms:
+        if confirmed is None or confirmed >= late_ms or self._changed < FOREVER:  # what was not read may be before it
             return self.traded_ms
+        self._said = max(self._said, self.timeframe.floor(confirmed))
         return max(self.traded_ms, self.timeframe.floor(confirmed))
 
     def _measure(self, keep: int) -> None:
@@ -140,10 +150,12 @@ class Tape:
         if span is None:
             self.bars, self.start, self.earliest, self.traded_ms, self.gapped = None, FOREVER, FOREVER, None, False
             self.whole_from = FOREVER
-            self.version += 1
+            self._version += 1
+            self.rewritten += 1
             return
         self.earliest = self.timeframe.floor(span[0])
         self.whole_from = first_whole(self.timeframe, span[0])
+        self.rewritten += 1
         if self.bars is None:
             start = max(self.earliest, self.timeframe.floor(span[1]) - (keep + 2) * self.timeframe.ms)
             self._take(self._store.bars(self.instrument, self.timeframe, start), start)
@@ -162,11 +174,12 @@ class Tape:
         if newest is not None and not bars.forming[-1]:
             newest += self.timeframe.ms
         columns["forming"] = np.zeros(len(bars), np.bool_)
-        writeable = all(column.flags.writeable for column in columns.values())  # kernels are compiled for one kind
-        copied = Bars(bars.instrument, bars.timeframe, *columns.values())
-        self.bars, self.start, self.traded_ms = copied if writeable else copied.copy(), start, newest
+        for column in columns.values():  # kernels are compiled for one kind, that of the bars that a store gives
+            column.flags.writeable = False
+        self.bars = Bars(bars.instrument, bars.timeframe, *columns.values())
+        self.start, self.traded_ms = start, newest
         self.gapped = bool(bars.gap.any())
-        self.version += 1
+        self._version += 1
 
 
 class Tapes:
@@ -179,13 +192,13 @@ class Tapes:
         self._trades: dict[Instrument, int] = {}
         self._keep: Mapping[tuple[Instrument, Timeframe], int] = {}
 
-    def changed(self, instrument: Instrument, time_ms: int) -> None:
+    def changed(self, change: Change) -> None:
         """Note what a commit touched; called by the thread that writes."""
-        tapes = self._of.get(instrument)
+        tapes = self._of.get(change.instrument)
         for tape in tapes or ():
-            tape.changed(time_ms)
-        if instrument in self._trades:
-            self._trades[instrument] += 1
+            tape.changed(change.start_ms, change.newest_ms)
+        if change.instrument in self._trades:
+            self._trades[change.instrument] += 1
         elif not tapes:
             return
         self._wake()
@@ -220,20 +233,20 @@ class Tapes:
         """Tell whether a gap marks any bar in memory."""
         return any(tape.gapped for tape in self._tapes.values())
 
-    def read(self, now_at: Mapping[str, int], monotonic: float) -> dict[Tape, Exception]:
+    def read(self, monotonic: float) -> dict[Tape, Exception]:
         """Read again what is due; return what could not be read."""
         failed: dict[Tape, Exception] = {}
         for key, tape in self._tapes.items():
-            if tape.is_due(now_at[tape.instrument.venue], monotonic):
+            if tape.is_due(monotonic):
                 try:
                     tape.read(self._keep.get(key, 0), monotonic)
                 except Exception as error:  # the outer loop of rules: one leg must not keep the others from being seen
                     failed[tape] = error
         return failed
 
-    def is_due(self, now_at: Mapping[str, int], monotonic: float) -> bool:
+    def is_due(self, monotonic: float) -> bool:
         """Tell whether any tape is worth reading again."""
-        return any(tape.is_due(now_at[tape.instrument.venue], monotonic) for tape in self._tapes.values())
+        return any(tape.is_due(monotonic) for tape in self._tapes.values())
 
     def limits(
         self, health: Mapping[Instrument, SymbolHealth], now_at: Mapping[str, int], waits_ms: float

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from market import Instrument
+from pairscope.sqlite.listeners import Change
 from pairscope.sqlite.schema import open_database, set_aside
 from pairscope.sqlite.upkeep import Upkeep
 
@@ -24,7 +24,7 @@ class Database:
         path: Path,
         *,
         clock: Callable[[], int],
-        on_change: Callable[[Sequence[tuple[Instrument, int]]], None],
+        on_change: Callable[[Sequence[Change]], None],
         on_replacing: Callable[[], None],
         on_replaced: Callable[[], None],
     ) -> None:

@@ -5,13 +5,22 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from market import Instrument
 
 log = logging.getLogger(__name__)
 
-Callback = Callable[[Instrument, int], None]
-"""Told that an instrument changed, and from which time on."""
+
+class Change(NamedTuple):
+    """An instrument that changed, from which time on, and the start of the newest second with a trade, -1 for none."""
+
+    instrument: Instrument
+    start_ms: int
+    newest_ms: int
+
+
+Callback = Callable[[Change], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,12 +47,12 @@ class Listeners:
         with self._lock:
             self._listeners = tuple(each for each in self._listeners if each is not listener)
 
-    def tell(self, changes: Sequence[tuple[Instrument, int]]) -> None:
+    def tell(self, changes: Sequence[Change]) -> None:
         """Tell everybody of all changes of a commit."""
         for listener in self._listeners:
-            for instrument, time in changes:
+            for change in changes:
                 try:
-                    listener.callback(instrument, time)
+                    listener.callback(change)
                 except Exception:  # what was committed stays so, whatever becomes of the news of it
                     if not listener.failed:
                         log.exception("somebody who is told of changes in the store fails; it is told on")

@@ -61,7 +61,10 @@ class Readers:
             raise translate(error, str(self._path)) from error
 
     def _take(self) -> tuple[sqlite3.Connection, int]:
-        inode = self._path.stat().st_ino if self._path.exists() else 0
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
         if inode != self._inode:
             self.renew()  # another process has set the file aside
             self._inode = inode

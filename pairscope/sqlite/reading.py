@@ -99,7 +99,7 @@ def read_bars(
     klines = db.execute(KLINES, (key, base.ms, start, stop)).fetchall()
     if klines:
         bars = _with_klines(bars, bars_from_rows(instrument, base, klines), gaps, span)
-    bars = coarsen(bars, timeframe)
+    bars = bars if timeframe == base else coarsen(bars, timeframe)
     for length in _longer_klines(db, key, base, timeframe):
         rows = db.execute(KLINES, (key, length.ms, start, stop)).fetchall()
         longer = coarsen(bars_from_rows(instrument, length, rows), timeframe)

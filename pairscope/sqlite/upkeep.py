@@ -28,6 +28,7 @@ from market import (
     bars_from_rows,
     coarsen,
 )
+from pairscope.sqlite.listeners import Change
 
 Row = tuple[int, int, int, float, float, int | None]
 """A trade as stored: symbol key, trade id, time, price, quantity, buy."""
@@ -314,11 +315,11 @@ class Upkeep:
                 _save_minutes(db, book.key, book.minutes)
                 book.minutes.clear()
 
-    def take_touched(self) -> Iterator[tuple[Instrument, int]]:
-        """Yield each instrument whose bars changed since the last call, with the time from which on."""
+    def take_touched(self) -> Iterator[Change]:
+        """Yield each instrument whose bars changed since the last call."""
         for book in self._books.values():
             if book.touched != UNTOUCHED:
-                yield book.instrument, book.touched
+                yield Change(book.instrument, book.touched, book.newest)
                 book.touched = UNTOUCHED
 
 

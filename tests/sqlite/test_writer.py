@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from market import Instrument
+from pairscope.sqlite.listeners import Change
 from store import SqliteStore, StoreError
 from tests.contracts.store import BTC, T0, trade, walk
 from tests.faults.desk import wait_for
@@ -138,22 +139,22 @@ ETH = Instrument(BTC.venue, "ETHUSDT")
 
 def test_who_listens_is_told_after_the_commit_and_can_read_it(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "a.db", clock=lambda: T0, commit_ms=1)
-    told: list[tuple[Instrument, int, int, int]] = []
+    told: list[tuple[Instrument, int, int, int, int]] = []
 
     def trades(instrument: Instrument) -> int:
         return int(store.bars(instrument, "1s").trades.sum())
 
-    def callback(instrument: Instrument, time_ms: int) -> None:
-        told.append((instrument, time_ms, trades(BTC), trades(ETH)))
+    def callback(change: Change) -> None:
+        told.append((*change, trades(BTC), trades(ETH)))
 
     store.append([trade(1, T0)]).result(30)
     store.append([trade(1, T0, symbol="ETHUSDT")]).result(30)
     assert (trades(BTC), trades(ETH)) == (1, 1), "which the cache knows from now on"
     end = store.listen(callback)
     store.append([trade(2, T0 + 5_500), trade(2, T0 + 9_100, symbol="ETHUSDT")]).result(30)
-    assert sorted(told) == sorted([(BTC, T0, 2, 2), (ETH, T0, 2, 2)])
+    assert sorted(told) == sorted([(BTC, T0, T0 + 5_000, 2, 2), (ETH, T0, T0 + 9_000, 2, 2)])
     store.append([trade(3, T0 + 9_700)]).result(30)
-    assert told[2:] == [(BTC, T0 + 5_000, 3, 2)]
+    assert told[2:] == [(BTC, T0 + 5_000, T0 + 9_000, 3, 2)]
     end()
     end()
     store.append([trade(4, T0 + 9_800)]).result(30)
@@ -164,7 +165,7 @@ def test_who_listens_is_told_after_the_commit_and_can_read_it(tmp_path: Path) ->
 def test_nobody_is_told_of_what_was_not_committed_or_changes_no_bar(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "a.db", clock=lambda: T0, commit_ms=1)
     told: list[Instrument] = []
-    store.listen(lambda instrument, _: told.append(instrument))
+    store.listen(lambda change: told.append(change.instrument))
     assert store.append([trade(1, T0, float("nan"))]).exception(30) is not None
     store.write(count_rules).result(30)
     assert told == []
@@ -177,12 +178,12 @@ def test_a_listener_that_fails_is_named_once_and_keeps_nobody_from_the_news(
     store = SqliteStore(tmp_path / "a.db", clock=lambda: T0, commit_ms=1)
     told: list[int] = []
 
-    def fail(instrument: Instrument, time_ms: int) -> None:
-        told.append(-time_ms)
+    def fail(change: Change) -> None:
+        told.append(-change.start_ms)
         raise ValueError("not today")
 
     store.listen(fail)
-    store.listen(lambda _, time_ms: told.append(time_ms))
+    store.listen(lambda change: told.append(change.start_ms))
     for number in (1, 2, 3):
         assert store.append([trade(number, T0)]).result(30).stored == 1
     assert told == [-T0, T0] * 3
