@@ -311,7 +311,7 @@ class Bars:
 
     def between(self, start_ms: int, end_ms: int) -> "Bars":
         """Return the bars that start in ``[start_ms, end_ms)``, without copying."""
-        low, high = np.searchsorted(self.time, (start_ms, end_ms))
+        low, high = self.time.searchsorted((start_ms, end_ms))
         return self[low:high]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pairscope.alerts.rules import Judge, Rule, RuleState, Verdict, plain_value, values_of
+from pairscope.alerts.rules import Judge, Rule, RuleState, Verdict, plain_value
 from pairscope.stores.alerts import NewDecision, StoredState
 
 JUDGED_FIELDS = (
@@ -185,7 +185,7 @@ def decide(place: Place, seen: Seen, state: RuleState, verdict: Verdict) -> NewD
         value=None if math.isnan(found.value) else found.value,
         threshold=found.threshold,
         inputs=inputs,
-        rule=values_of(place.rule),
+        rule=place.judge.values,
         label=seen.label,
         notify=place.rule.notify if verdict.outcome == "fired" else (),
     )

@@ -130,7 +130,7 @@ class Piece:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """What some of the rules about one target read: rows are whole or not for all of them alike."""
 
@@ -147,7 +147,8 @@ def kinds_of(rule: Rule, places: Sequence[Place]) -> dict[Place, Kind]:
         read = place.judge.metrics
         depth[place] = key = (bars_before(read, rule), rows_known(read, rule), is_heavy(read))
         names[key] = names.get(key, frozenset()) | read
-    return {place: Kind(names[key], key[0]) for place, key in depth.items()}
+    kinds = {key: Kind(read, key[0]) for key, read in names.items()}
+    return {place: kinds[key] for place, key in depth.items()}
 
 
 class BarTarget:
@@ -171,8 +172,8 @@ class BarTarget:
         """Tell whether more is settled than was judged, or an earlier bar has changed."""
         if self._done is None or self._looked != tuple([tape.rewritten for tape in self.tapes]):
             return True
-        until = [limit for tape in self.tapes if (limit := limits[tape]) is not None]
-        return len(until) == len(self.tapes) and self.timeframe.floor(min(until)) > self._done
+        wanted = self._done + self.timeframe.ms
+        return all((limits[tape] or 0) >= wanted for tape in self.tapes)
 
     def judge(self, now: Round) -> None:
         """Judge what has been settled since the last round, and what was skipped and is whole now."""

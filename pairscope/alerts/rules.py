@@ -169,12 +169,13 @@ class Judge:
     """A rule ready to judge rows; it keeps nothing between them.
 
     Attributes:
+        values: the rule in plain values.
         metrics: the numbers it reads, for firing and for re-arming.
         moments: whether it needs the values of the row before.
     """
 
     def __init__(self, rule: Rule) -> None:
-        self.rule = rule
+        self.rule, self.values = rule, values_of(rule)
         self.when = parse(rule.when)
         self.rearm = rearm_of(self.when, rule.rearm)
         self.metrics = self.when.metrics | (self.rearm.metrics if self.rearm else frozenset())

@@ -17,7 +17,7 @@ from pairscope.sqlite.cache import FOREVER
 from pairscope.sqlite.listeners import Change
 from store import SqliteStore
 
-SPARE_BARS = 4_000
+SPARE_BARS = 1_000
 """So many more bars than are needed may stand in memory before the oldest are dropped."""
 
 UNASKED_SECONDS = 1.5
@@ -55,10 +55,20 @@ class Tape:
         self._piece: tuple[tuple[int, int, int], Bars] | None = None
         self._times: tuple[tuple[int, int, int], Integers] | None = None
 
-    def changed(self, start_ms: int, newest_ms: int) -> None:
-        """Note that bars from a time on may have changed, and where the newest trade is; from any thread."""
+    def changed(self, start_ms: int, newest_ms: int) -> bool:
+        """Note that bars from a time on may have changed, and where the newest trade is; from any thread.
+
+        Returns:
+            Whether it is to be read again at once.
+        """
         with self._lock:
             self._changed, self._newest = min(self._changed, start_ms), newest_ms
+        return self._is_over()
+
+    def _is_over(self) -> bool:
+        """Tell whether the newest bar is over, or an older one was touched."""
+        traded = self.traded_ms
+        return traded is None or self._newest >= traded + self.timeframe.ms or self._changed < traded
 
     @property
     def changed_ms(self) -> int:
@@ -66,13 +76,8 @@ class Tape:
         return self._changed
 
     def is_due(self, monotonic: float) -> bool:
-        """Tell whether it is worth reading again: the newest bar is over, or an older one was touched."""
-        if self._changed >= FOREVER:
-            return False
-        if self.traded_ms is None:
-            return True
-        over = self._newest >= self.traded_ms + self.timeframe.ms
-        return over or self._changed < self.traded_ms or monotonic - self._read_at > UNASKED_SECONDS
+        """Tell whether it is worth reading again."""
+        return self._changed < FOREVER and (self._is_over() or monotonic - self._read_at > UNASKED_SECONDS)
 
     def read(self, keep: int, monotonic: float) -> None:
         """Read what has changed; `keep` bars at least stay in memory."""
@@ -93,8 +98,10 @@ class Tape:
 
     def reach(self, start: int) -> None:
         """Bring earlier bars into memory, as far as there are any."""
+        if start >= self.start or self.bars is None:
+            return
         start = max(self.timeframe.floor(start), self.earliest)
-        if self.bars is None or start >= self.start:
+        if start >= self.start:
             return
         head = self._store.bars(self.instrument, self.timeframe, start, self.start)
         traded_ms = self.traded_ms  # that the newest bar was not over is not written in what stands in memory
@@ -194,14 +201,13 @@ class Tapes:
 
     def changed(self, change: Change) -> None:
         """Note what a commit touched; called by the thread that writes."""
-        tapes = self._of.get(change.instrument)
-        for tape in tapes or ():
-            tape.changed(change.start_ms, change.newest_ms)
+        tapes = self._of.get(change.instrument, ())
+        due = [tape.changed(change.start_ms, change.newest_ms) for tape in tapes]
         if change.instrument in self._trades:
             self._trades[change.instrument] += 1
-        elif not tapes:
-            return
-        self._wake()
+            self._wake()
+        elif any(due):
+            self._wake()
 
     def of(self, instrument: Instrument, timeframe: Timeframe) -> Tape:
         """Return the tape of a leg."""
