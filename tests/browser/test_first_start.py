@@ -28,6 +28,7 @@ def seconds_to_the_first_chart(page: Page, folder: Path, venue: str) -> float:
             return time.monotonic() - begun
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("venue", ["binance-spot", "simulated"])
 def test_the_first_chart_stands_10_seconds_after_the_first_start(page: Page, tmp_path: Path, venue: str) -> None:
     """The best of two counts: others may use the machine, too."""
