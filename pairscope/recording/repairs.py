@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from market import MAX_ID, Gap, GapState, Hole, Instrument, Reject, Tick, UnknownName, flaw
 from pairscope.recording.feed import Feed, Unfillable, VenueError
@@ -120,6 +121,13 @@ class Repairs:
         for bell in under_way:
             bell.set()
         if (gap.state == "abandoned" or not under_way) and await self._parts(gap, "open"):
+            ending = [task for task, whole in self.tasks.items() if range_of(whole) == range_of(gap)]
+            for task in ending:  # it has just given the gap up, and would be taken for the one that fills it
+                task.add_done_callback(partial(self._begin_after, gap))
+            self.begin(gap)
+
+    def _begin_after(self, gap: Gap, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
             self.begin(gap)
 
     @property
