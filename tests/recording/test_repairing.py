@@ -1,13 +1,15 @@
 """Gaps that somebody asks for again: those given up are filled when the venue has them, those waiting at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
 from ingest import Effort
-from market import Hole, Instrument, Tick, WrongUse
+from market import Gap, Hole, Instrument, Tick, WrongUse
 from pairscope.recording.line import STOPPED
 from store import SqliteStore
 from tests.contracts.store import BTC, T0, trade
@@ -133,6 +135,34 @@ def test_a_gap_that_cannot_be_had_is_given_up_anew_with_the_reason(store: Sqlite
         ingestor.repair(store.gaps())
         wait(lambda: len(feed.asked) == 2 and states(store) == ["abandoned"])
     assert store.gaps()[0].reason == "older than the 48 h that the venue serves"
+
+
+def test_a_gap_that_is_asked_for_in_the_moment_it_is_given_up_is_tried_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt has read that nothing is open any more, and has not ended yet."""
+    held, let_go = Event(), Event()
+    gaps = store.gaps
+
+    def slowly(*args: Any, **options: Any) -> Sequence[Gap]:
+        found = gaps(*args, **options)
+        if options.get("state") == "open" and not found and not held.is_set():
+            held.set()
+            let_go.wait(8)
+        return found
+
+    open_hole(store)
+    feed = LiveScript(trades(1, 10))
+    feed.refills = False
+    monkeypatch.setattr(store, "gaps", slowly)
+    with recording(feed, store=store) as ingestor:
+        feed.send(connected=True)
+        assert held.wait(8)
+        feed.refills = True
+        ingestor.repair(gaps())
+        assert states(store) == ["open"]
+        let_go.set()
+        wait(lambda: states(store) == ["filled"])
 
 
 def test_of_a_symbol_that_left_nothing_is_asked_and_a_venue_that_is_not_recorded_is_named(store: SqliteStore) -> None:
