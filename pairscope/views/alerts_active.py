@@ -20,7 +20,7 @@ SHOWN = 12
 
 SAID_KEY = "alerts said"
 NOTHING = "Nothing is active. An alert stands here from the moment its rule fires until the rule is armed again."
-NO_RULES = "There is no rule yet, so nothing can fire. Make one below: **New rule**."
+NO_RULES = "Nothing is watched yet, so nothing can fire: the section **Rules** begins the first rule."
 
 
 def show_active(runtime: Runtime, facts: Facts, clock: Clock, why_not: str) -> None:

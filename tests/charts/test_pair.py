@@ -344,6 +344,7 @@ def test_86400_bars_weigh_at_most_200_kb(gap: str) -> None:
     assert len(pack(spec(panes))) <= 200_000
 
 
+@pytest.mark.nightly
 def test_86400_bars_are_drawn_within_milliseconds() -> None:
     """It takes 6 ms on a quiet core; the bound leaves room for a busy one."""
     panes, took = some_panes(86_400), []

@@ -106,6 +106,7 @@ def test_missing_rows_and_long_pauses_are_no_trouble() -> None:
     assert len(rows) <= 1_500
 
 
+@pytest.mark.nightly
 def test_eight_lines_of_86400_rows_are_thinned_within_milliseconds() -> None:
     """It takes 2 ms on a quiet core; the bound leaves room for a busy one."""
     time, lines = some_time(86_400), [walk(86_400, seed) for seed in range(8)]
