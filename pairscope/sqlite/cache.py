@@ -5,6 +5,7 @@ bars changed; exactly those are read again at the next request, so no bar is eve
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from market import Bars, Instrument, Timeframe, join_bars
 
 FOREVER = 2**62
 SLACK_BARS = 5_000
-"""A kept window is cut back when it has this many bars more than twice what is asked for."""
+LOOKED_AT_S = 60.0
+"""A kept window is cut back when it has this many bars more than anybody asked for in so many seconds."""
 
 
 class Read(NamedTuple):
@@ -35,15 +37,19 @@ class _Window:
     bars: Bars | None = None
     start: int = FOREVER
     changed_from: int = FOREVER
+    longest: int = 0
+    """So many of the newest bars were asked for since `looked`, in seconds."""
+    looked: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class BarCache:
     """The windows asked for last, one for each instrument and timeframe."""
 
-    def __init__(self, read: Reader, *, windows: int = 64) -> None:
+    def __init__(self, read: Reader, *, windows: int = 64, clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._limit = windows
+        self._clock = clock
         self._windows: OrderedDict[tuple[Instrument, Timeframe], _Window] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,10 +65,8 @@ class BarCache:
                 if end < window.start:
                     return head
                 window.bars, window.start = _frozen(join_bars(head, window.bars)), start
-            asked = window.bars.between(start, end)
-            if end >= FOREVER and len(window.bars) > 2 * len(asked) + SLACK_BARS:
-                window.bars, window.start = _frozen(asked.copy()), start
-            return asked
+            self._cut_back(window, window.bars, start)
+            return window.bars.between(start, end)
 
     def changed(self, instrument: Instrument, start: int) -> None:
         """Note that bars of an instrument from `start` on may have changed."""
@@ -75,6 +79,20 @@ class BarCache:
         """Forget all bars."""
         with self._lock:
             self._windows.clear()
+
+    def _cut_back(self, window: _Window, bars: Bars, start: int) -> None:
+        """Let go of what nobody asks for any more, as the beginning of a window that moves with the time.
+
+        One reader wants a day and another, just as often, the last bar: the longest counts.
+        """
+        window.longest = max(window.longest, len(bars) - int(bars.time.searchsorted(start)))
+        now = self._clock()
+        if now - window.looked < LOOKED_AT_S:
+            return
+        if len(bars) > window.longest + SLACK_BARS:
+            kept = bars[len(bars) - window.longest - 1 :]  # and one more: there is a first bar to begin with
+            window.bars, window.start = _frozen(kept.copy()), int(kept.time[0])
+        window.longest, window.looked = 0, now
 
     def _window(self, instrument: Instrument, timeframe: Timeframe) -> _Window:
         with self._lock:
@@ -89,7 +107,8 @@ class BarCache:
             window.changed_from = FOREVER
         bars, to_present = self._read(instrument, timeframe, start, end)
         if to_present:
-            window.bars, window.start = _frozen(bars), start
+            window.bars, window.start, window.looked = _frozen(bars), start, self._clock()
+            window.longest = len(bars)
         return bars
 
     def _bring_up_to_date(self, window: _Window, instrument: Instrument, timeframe: Timeframe, bars: Bars) -> None:
