@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
+from tests.exchange.dialect import Request
 from tests.exchange.ledger import Trade
 from tests.exchange.wire import BINARY, fragments, frame
 
@@ -51,12 +52,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RestFault:
-    """One fault of the REST side; it hits the next `count` requests whose path contains `path`."""
+    """One fault of the REST side; it hits the next `count` requests whose path contains `path`.
+
+    Of those only the ones whose query has the parameter `having`, when one is named.
+    """
 
     kind: str
     """status, html, slow, hang, reset, cut; of a page of trades: short, empty, foreign, duplicate."""
     count: int = 1
     path: str = ""
+    having: str = ""
     after: int = 0
     """So many fitting requests pass first."""
     status: int = 503
@@ -277,10 +282,12 @@ class RestPlayer:
         self.waiting: list[RestFault] = []
         self._counts = counts
 
-    def take(self, path: str, kinds: Sequence[str]) -> RestFault | None:
-        """Return the fault of a request to `path`, out of these kinds, and count it."""
+    def take(self, request: Request, kinds: Sequence[str]) -> RestFault | None:
+        """Return the fault of a request, out of these kinds, and count it."""
         for at, fault in enumerate(self.waiting):
-            if fault.kind not in kinds or fault.path not in path:
+            if fault.kind not in kinds or fault.path not in request.path:
+                continue
+            if fault.having and fault.having not in request.query:
                 continue
             if fault.after:
                 self.waiting[at] = replace(fault, after=fault.after - 1)

@@ -277,7 +277,7 @@ class Exchange:
 
     async def _reply(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Answer a request; return whether the connection goes on."""
-        fault = self._rest_faults.take(request.path, ANSWERS)
+        fault = self._rest_faults.take(request, ANSWERS)
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         if fault and fault.kind == "hang":
@@ -319,7 +319,7 @@ class Exchange:
         return Answer(fault.status, HTML, wait, "text/html")
 
     def _honest(self, request: Request) -> Answer:
-        self._asked = request.path
+        self._asked = request
         try:
             return self.dialect.rest(request, self)
         except Unknown:

@@ -431,10 +431,11 @@ def test_a12_pages_of_another_symbol_are_never_taken_for_an_empty_record(venue: 
         desk.make(5)
         wait(desk.is_whole)
         first = next(iter(exchange.ledger.books))
-        exchange.fault_rest(*[RestFault("foreign", path="rades")] * 3)
+        paged = {"coinbase": "after", "kraken": "since"}.get(venue, "fromId")  # the question for the newest has none
+        exchange.fault_rest(RestFault("foreign", path="rades", having=paged, count=3))
         exchange.inject(Fault("skip", symbol=first))
         exchange.make(first, 2)
-        wait(lambda: desk.gaps() and not desk.gaps("open"))
+        wait(lambda: desk.gaps() and not desk.gaps("open"), what=lambda: (desk.gaps(), desk.link, exchange.stats))
         [verdict] = desk.settle(within=5)
         assert verdict.clean, verdict.line()
         assert {gap.state for gap in desk.gaps()} <= {"filled", "abandoned"}
