@@ -291,17 +291,19 @@ REJECTED = ("abandoned", "the venue's trades were rejected")
 
 def test_a_store_that_is_slow_at_the_start_delays_recording_only(faulty: FaultyStore) -> None:
     faulty.fail("last_ids", 2)
+    failing = ("failing", "reading took longer than allowed; trying again in 0 s")
     seen: set[tuple[str, str]] = set()
 
     def ended(ingestor: Ingestor) -> bool:
         seen.add((ingestor.health().state, ingestor.health().message))
         return ingestor.ended.is_set()
 
-    feed = ScriptedFeed(trades(1, 5))
+    feed = ScriptedFeed()
+    feed.script = [lambda: wait(lambda: failing in seen), trades(1, 5)]
     ingestor = record(feed, faulty, until=ended)
     assert stored_ids(faulty) == [1, 2, 3, 4, 5]
     assert (ingestor.health().state, ingestor.health().reconnects) == ("ended", 2)
-    assert ("failing", "reading took longer than allowed; trying again in 0 s") in seen
+    assert failing in seen
 
 
 @pytest.mark.parametrize("fault", ["rest", "room"])

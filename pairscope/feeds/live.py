@@ -249,10 +249,11 @@ class Refill:
             fresh = [tick for tick in inside if tick.trade_id not in before]  # pages may overlap by their last moment
             newest = max((tick.trade_id for tick in ticks), default=-1)
             if newest <= reached or (newest > gap.last_id and not inside):  # the ids between may be held back
-                # A page that is not full is the end of the record; a full one that brings nothing new is a mistake.
+                # A page that goes beyond, or is not full, has all there is; a full one without news is a mistake.
                 missing = span._replace(first_id=max(gap.first_id, reached + 1))
                 near = bool(ticks) and min(tick.trade_id for tick in ticks) <= gap.last_id + 1
-                self._doubt(page, missing, passed=near and len(page.ticks) < self._words.page_size)
+                ends = newest > gap.last_id or len(page.ticks) < self._words.page_size
+                self._doubt(page, missing, passed=near and ends)
                 return
             reached, span = newest, span._replace(cursor=page.cursor)
             before = {tick.trade_id for tick in ticks}

@@ -474,7 +474,7 @@ def test_of_a_hole_larger_than_refill_trades_the_newest_part_is_fetched(tmp_path
 def test_a13_trades_that_come_twice_or_in_disorder_on_two_connections_are_stored_once(
     venue: str, tmp_path: Path
 ) -> None:
-    timing = replace(QUICK, settled_after=1.0)
+    timing = replace(QUICK, settled_after=10.0)  # both stay until all was sent, however slowly
     with trading(venue) as exchange, recording(exchange, folder=tmp_path, timing=timing) as desk:
         wait(lambda: desk.link.state == "connected")
         desk.on_loop(desk.feeds[0].reopen, "two connections are wanted")

@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from market import HOUR, MINUTE, SECOND, Gap, Instrument, Tick, Timeframe, WrongUse
@@ -433,11 +433,15 @@ def test_the_newest_trades_come_first_where_a_page_can_begin_at_any_id() -> None
     missing=st.sets(st.integers(1, 40), max_size=40),
     ends=st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
+@example(words=Words(by_id=False, page_size=2), missing={1}, ends=(1, 1))  # the page is full, and goes beyond the gap
+@example(words=Words(by_id=False, page_size=3), missing={5, 6}, ends=(5, 6))
+@example(words=Words(order="down", page_size=2), missing={5, 6}, ends=(6, 5))
 def test_exactly_the_trades_that_exist_come_whatever_the_venues_ways(
     words: Words, missing: set[int], ends: tuple[int, int]
 ) -> None:
     async def run() -> None:
-        venue = Venue(words, 1, 60, missing=sorted(missing))
+        beside = {min(ends) - 1, max(ends) + 1}  # of a gap there are trades
+        venue = Venue(words, 1, 60, missing=sorted(missing - beside))
         found: list[int] = []
         async with desk(venue) as here:
             for _ in range(feed_module.VAIN_ANSWERS):
