@@ -79,6 +79,7 @@ class Scene:
         wait = threading.Event()
         for _ in range(round(seconds / 0.005)):
             if look():
+                self.store.append([]).result()  # who listens has been told of what was seen, too
                 return
             wait.wait(0.005)
         raise AssertionError("it did not happen")
