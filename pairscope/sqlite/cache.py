@@ -38,8 +38,9 @@ class _Window:
     start: int = FOREVER
     changed_from: int = FOREVER
     longest: int = 0
-    """So many of the newest bars were asked for since `looked`, in seconds."""
+    """So many of the newest bars were asked for since `looked`."""
     looked: float = 0.0
+    """When it was seen last whether all of it is still asked for, by the monotonic clock."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
