@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from ingest import LIVE_SECONDS, FeedHealth, VenueHealth
-from store import SqliteReader, StoreStatus, WriterStatus
+from store import Size, SqliteReader, StoreStatus, WriterStatus
 
 SKEW_MS, LAG_MS = 1_000, 1_000
 """More than this, and the page says so: the clock's difference from a venue's, and the event loop's delay."""
@@ -32,15 +32,18 @@ CONFLICT = "the id is stored with other values"
 """The store's reason for a trade whose id came with another price, quantity, time or side before."""
 
 
-def store_warnings(store: StoreStatus, disk_warn: float) -> list[str]:
-    """Return what a person should know of the store; `disk_warn` is the share of the disk that may be full."""
-    warnings = list(writer_warnings(store.writer))
-    if store.size.disk_used > disk_warn:
-        free = store.size.disk_free / 2**30
-        warnings.append(f"The disk is {store.size.disk_used:.0%} full, {free:.1f} GB are left.")
-    return warnings + [
-        f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside
+def store_warnings(store: StoreStatus) -> list[str]:
+    """Return what a person should know of the store."""
+    return [
+        *writer_warnings(store.writer),
+        *(f"The store was damaged; it was set aside as {name} and a new one begun." for name in store.set_aside),
     ]
+
+
+def disk_warnings(size: Size, disk_warn: float) -> Iterator[str]:
+    """Say that the disk is fuller than the share `disk_warn`: nothing is wrong yet, so it comes after what is."""
+    if size.disk_used > disk_warn:
+        yield f"The disk is {size.disk_used:.0%} full, {size.disk_free / 2**30:.1f} GB are left."
 
 
 def conflict_warnings(reader: SqliteReader, count: int) -> Iterator[str]:

@@ -17,7 +17,14 @@ from typing import Any
 from ingest import Feed, FeedError, FeedHealth, Ingestor, Resting, SymbolHealth, VenueError
 from market import Gap, Instrument, Label, PairscopeError, UnknownName, WrongUse, did_you_mean
 from pairscope import __version__
-from pairscope.advice import ABANDONED, CONFLICT, conflict_warnings, feed_warnings, store_warnings
+from pairscope.advice import (
+    ABANDONED,
+    CONFLICT,
+    conflict_warnings,
+    disk_warnings,
+    feed_warnings,
+    store_warnings,
+)
 from pairscope.alerts.desk import THREADS, AlertDesk
 from pairscope.commands import NOT_RECORDING, Desk, Keep, Outcome, perform, plain
 from pairscope.exports import Shelf
@@ -257,8 +264,9 @@ class Runtime:
             store=store,
             conflicts=max(conflicts, 0),  # a deletion takes the ledger's counts, too
             warnings=(
-                *(store_warnings(store, self.settings.disk_warn) if store else [self._viewing()]),
+                *(store_warnings(store) if store else [self._viewing()]),
                 *(feed_warnings(feed) if feed else ()),
+                *(disk_warnings(store.size, self.settings.disk_warn) if store else ()),
                 *(conflict_warnings(self.reader, conflicts) if conflicts > 0 else ()),
                 *([ABANDONED] if feed and feed.gaps_given_up else ()),
                 *(self.alerts.warnings() if self.alerts else ()),

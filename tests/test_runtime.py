@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ from store import SqliteReader, SqliteStore, StoreHeld, StoreUnusable
 from tests.exchange.judge import judge
 from tests.exchange.running import running_exchange
 from tests.exchange.server import Exchange
-from tests.faults.desk import WORKERS, wait_for
+from tests.faults.desk import WORKERS, of_the_desk, wait_for
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_an_owner_records_says_so_and_notes_that_it_ended(settings: Settings, tm
     owner = build(settings)
     health = recorded(owner)
     assert (health.role, list(health.workers)) == ("owner", WORKERS)
-    assert [warning for warning in health.warnings if not warning.startswith("Recording was held up")] == []
+    assert of_the_desk(health.warnings) == []
     assert health.threads >= len(WORKERS)
     owner.close()
     assert ended(tmp_path / "a.db") == [True]
@@ -356,7 +357,7 @@ def test_trades_that_cannot_be_had_any_more_are_warned_of_in_the_run_that_gave_t
     again = build(settings)
     again.start()
     wait_for(lambda: (feed := again.health().feed) and feed.gaps_abandoned)
-    assert again.health().warnings == ()
+    assert of_the_desk(again.health().warnings) == []
     again.close()
 
 
@@ -421,6 +422,17 @@ def test_a_venue_that_is_not_recorded_yet_is_when_a_symbol_of_it_is_added(tmp_pa
     assert (spot.violations, kraken.violations) == ([], [])
 
 
+def test_a_disk_that_is_nearly_full_is_told_after_what_is_wrong(settings: Settings) -> None:
+    desk = build(replace(settings, disk_warn=1e-9))
+    recorded(desk)
+    desk.rest("paused")
+    wait_for(lambda: of_the_desk(desk.health().warnings))
+    first, *_, last = desk.health().warnings
+    desk.close()
+    assert first.startswith("Recording is paused")
+    assert re.fullmatch(r"The disk is \d+% full, \d+\.\d GB are left\.", last)
+
+
 def test_a_closed_runtime_does_not_begin_to_make_numbers_ready(settings: Settings) -> None:
     owner = build(settings)
     owner.close()
@@ -447,7 +459,7 @@ def test_a_pause_lets_go_of_the_venue_and_what_it_missed_is_fetched(tmp_path: Pa
         desk.go_on()
         wait_for(lambda: desk.reader.gap_counts().get("filled"))
         wait_for(lambda: [each.state for each in desk.recorded()] == ["live"])
-        assert desk.health().warnings == ()
+        assert of_the_desk(desk.health().warnings) == []
         assert threading.active_count() <= threads + 2  # asyncio keeps a few for what would block it
         desk.close()
         reader = SqliteReader(tmp_path / "live.db")
@@ -471,7 +483,7 @@ def test_a_stop_leaves_a_gap_with_its_reason_and_warns_of_nothing_lost(tmp_path:
         desk.go_on()
         wait_for(lambda: desk.reader.gap_counts().get("abandoned"))
         wait_for(lambda: (feed := desk.health().feed) and feed.gaps_abandoned)
-        assert desk.health().warnings == ()
+        assert of_the_desk(desk.health().warnings) == []
         desk.close()
     [gap] = [gap for gap in gaps_in(tmp_path / "live.db") if gap.state == "abandoned"]
     assert (gap.cause, gap.reason) == ("recording was stopped", "recording was stopped")

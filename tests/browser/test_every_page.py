@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.looking import MAIN, PATHS, barriers, cut_off, open_page, unexplained, wait_until_settled
-from tests.faults.desk import Desk, Tab, running, text, wait_for
+from tests.faults.desk import Desk, Tab, of_the_desk, running, text, wait_for
 
 SCREENS: tuple[tuple[int, int, Any], ...] = ((1500, 1000, "dark"), (1280, 720, "light"), (390, 844, "dark"))
 QUICK = SCREENS[::2]
@@ -101,7 +101,7 @@ def without_network(folder: Path) -> Iterator[Desk]:
 
 def test_no_page_breaks_on_an_empty_store_and_the_first_says_what_to_do_without_a_network(tmp_path: Path) -> None:
     with without_network(tmp_path) as desk:
-        wait_for(lambda: desk.health()["warnings"])
+        wait_for(lambda: of_the_desk(desk.health()["warnings"]))
         said = look_at_all(desk)
     assert "simulated market" in said[""]
     assert "Upload a file" in said[""]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+OF_THE_MACHINE = ("Recording was held up for ", "The disk is ")
+"""How a warning begins that is about the machine the tests run on: how busy it is, and how full."""
+
+
+def of_the_desk(warnings: Iterable[str]) -> list[str]:
+    """Return what is warned of but for what the machine is to blame for."""
+    return [each for each in warnings if not each.startswith(OF_THE_MACHINE)]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from tests.faults.desk import (
     failures,
     fragment_of,
     free_port,
+    of_the_desk,
     running,
     text,
     wait_for,
@@ -304,7 +305,7 @@ def test_a_damaged_store_is_set_aside_a_new_one_begun_and_the_page_says_so(tmp_p
     (tmp_path / STORE).write_bytes(os.urandom(100_000))
     with running(tmp_path) as desk, Tab(desk.port) as tab:
         wait_for(desk.recorded)
-        (said,) = desk.health()["warnings"]
+        (said,) = of_the_desk(desk.health()["warnings"])
         assert f"it was set aside as {STORE}.corrupt-" in said
         assert said in text(tab.show())
     assert len(list(tmp_path.glob(f"{STORE}.corrupt-*"))) == 1
