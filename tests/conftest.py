@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -13,6 +14,12 @@ TESTS = Path(__file__).resolve().parent
 SHARED_DATA = TESTS.parents[1] / "shared" / "data"
 TOGETHER = ("browser", "faults")
 """Folders whose tests all run one after the other: they share one server, or measure what the machine does."""
+
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("ours")
+"""Examples may take their time, as any ordinary test; CI draws the same ones for the same code, all others new ones."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # the library is not typed

@@ -332,7 +332,7 @@ def test_nested_objects_and_odd_values_are_refused(tmp_path: Path) -> None:
     assert [bad.line for bad in refused] == list(range(2, len(odd) + 2))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     content=st.binary() | st.text().map(str.encode),
     head=st.sampled_from(["", f"{TICK_HEADER}\n", "{", '1723161255 {"e":']),
@@ -378,7 +378,7 @@ TICKS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ticks=st.lists(TICKS, max_size=5), file_format=st.sampled_from(["csv", "json"]))
 @example(ticks=[TICK], file_format="csv")
 def test_what_was_written_is_read_again(

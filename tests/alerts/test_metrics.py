@@ -158,7 +158,7 @@ def test_a_value_has_the_same_bits_in_every_stretch(names: tuple[str, ...], meth
         assert same(piece, part(whole, since, since + 5_000))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     missing=st.sets(st.integers(0, 249), max_size=60),
     window=st.integers(3, 40),

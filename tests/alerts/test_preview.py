@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market import HOUR, MINUTE, SECOND, Gap, Hole, Instrument, Tick, WrongUse
@@ -226,7 +226,7 @@ def ticks_of(prices: Sequence[float], gap_ms: int) -> Rows:
 WHENS = ("price > 100", "price crosses 101", "price leaves 99 to 101", "price outside 98 to 102", "price >= 101")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     steps=st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.0, 1.0]), min_size=1, max_size=40),
     repeat=st.integers(1, 60),

@@ -2,7 +2,7 @@ import time as timer
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,7 +30,6 @@ def reach(n: int, points: int, lines: int = 1) -> int:
     return int(1.25 * n / max(1, points // (2 * lines) - 3)) + 1
 
 
-@settings(deadline=None)
 @given(LENGTHS, SEEDS, POINTS)
 def test_rows_ascend_from_the_first_to_the_last_and_are_no_more_than_asked_for(n: int, seed: int, points: int) -> None:
     rows = thin(some_time(n, first=seed), [walk(n, seed)], points)
@@ -39,7 +38,6 @@ def test_rows_ascend_from_the_first_to_the_last_and_are_no_more_than_asked_for(n
     assert len(rows) <= points
 
 
-@settings(deadline=None)
 @given(LENGTHS, SEEDS, POINTS)
 def test_every_value_lies_between_those_drawn_around_it(n: int, seed: int, points: int) -> None:
     """No spike is lost, up or down, wherever it is and whichever line has it."""
@@ -51,7 +49,6 @@ def test_every_value_lies_between_those_drawn_around_it(n: int, seed: int, point
             assert near.min() <= line[row] <= near.max()
 
 
-@settings(deadline=None)
 @given(LENGTHS, SEEDS, POINTS, st.integers(1, 300))
 def test_a_gap_stays_a_gap(n: int, seed: int, points: int, length: int) -> None:
     line = walk(n, seed)
@@ -62,7 +59,6 @@ def test_a_gap_stays_a_gap(n: int, seed: int, points: int, length: int) -> None:
     assert np.isnan(line[rows[(rows >= start) & (rows < start + length)]]).any()
 
 
-@settings(deadline=None)
 @given(LENGTHS, SEEDS, POINTS)
 def test_spikes_beside_gaps_stay(n: int, seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)

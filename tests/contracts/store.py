@@ -34,7 +34,7 @@ BTC = Instrument("binance-spot", "BTCUSDT")
 ETH = Instrument("binance-spot", "ETHUSDT")
 OpenStore = Callable[[Path], Store]
 
-FRESH = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FRESH = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 def trade(

@@ -171,7 +171,7 @@ HOLES = st.lists(
 """From which second on, how long, how many seconds until it is filled, and whose trades are missing."""
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(HOLES, st.sets(st.integers(45, 125), max_size=3))
 def test_whatever_is_missing_and_whenever_we_are_killed_no_alert_is_false(
     tmp_path_factory: pytest.TempPathFactory, holes: list[tuple[int, int, int, Instrument]], kills: set[int]

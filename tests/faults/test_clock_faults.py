@@ -424,7 +424,7 @@ def test_j2_what_an_exchange_writes_is_what_is_read(venue: str, times: int) -> N
     exchange, symbol = Exchange(dialect_of(venue), SYMBOLS[venue]), SYMBOLS[venue][0]
     words, session = words_of(venue), Session("market", combined=True)
 
-    @settings(max_examples=times, deadline=None, database=None)
+    @settings(max_examples=times, database=None)
     @given(TRADES)
     def written_and_read(trade: Trade) -> None:
         parsed = words.parse(exchange.dialect.frame(session, symbol, (trade,), exchange))

@@ -219,7 +219,7 @@ def assert_documented(parsed: Parsed) -> None:
         assert tick.venue in VENUES.values()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.binary())
 def test_any_text_or_bytes_has_a_documented_outcome(noise: str | bytes) -> None:
     assert_documented(parse(noise))
@@ -232,7 +232,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     trade=st.sampled_from([SPOT_TRADE, FUTURES_TRADE, SPOT_AGGREGATE]),
     changes=st.dictionaries(st.sampled_from("eEsatpqflTmMX"), JSON, max_size=3),
@@ -367,7 +367,7 @@ def test_the_quick_way_says_the_same_of_every_hostile_value_in_every_place() -> 
             assert repr(venue.parse(text)) == repr(venue.parse_with_care(text)), text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=frames())
 def test_the_quick_way_says_what_the_careful_way_says(text: bytes) -> None:
     venue = Binance(SPOT_EDITION)
@@ -375,7 +375,7 @@ def test_the_quick_way_says_what_the_careful_way_says(text: bytes) -> None:
     assert repr(venue.parse(text)) == repr(venue.parse_with_care(text))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.decimals(0, 10**9, allow_nan=False).map(str), at=st.sampled_from("pq"))
 def test_the_quick_way_reads_numbers_as_python_does(text: str, at: str) -> None:
     venue = Binance(SPOT_EDITION)

@@ -427,7 +427,7 @@ def test_the_newest_trades_come_first_where_a_page_can_begin_at_any_id() -> None
     asyncio.run(run())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     words=st.builds(Words, by_id=st.booleans(), order=st.sampled_from(["up", "down"]), page_size=st.integers(2, 9)),
     missing=st.sets(st.integers(1, 40), max_size=40),

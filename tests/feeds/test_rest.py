@@ -97,7 +97,7 @@ def simulate(allowed: Allowance, hands: Hands, asks: list[Ask]) -> list[tuple[fl
     return counted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ASKS)
 def test_no_window_of_the_venue_ever_holds_more_than_half_wherever_it_begins(asks: list[Ask]) -> None:
     counted = simulate(*allowance(), asks)
@@ -105,7 +105,7 @@ def test_no_window_of_the_venue_ever_holds_more_than_half_wherever_it_begins(ask
         assert sum(weight for moment, weight in counted if begin <= moment < begin + 60 - 1e-6) <= 50
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ASKS)
 def test_an_urgent_request_goes_at_once_whatever_the_repairs_do(asks: list[Ask]) -> None:
     allowed, hands = allowance()

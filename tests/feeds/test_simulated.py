@@ -139,7 +139,7 @@ def beta_error(pair: Planted, x: Floats, step_ms: int) -> float:
 # The trades are a function of (seed, time)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(symbols, st.lists(moments, min_size=3, max_size=3).map(sorted))
 def test_time_may_be_sliced_anywhere(symbol: str, times: list[int]) -> None:
     start, middle, end = times
@@ -148,7 +148,7 @@ def test_time_may_be_sliced_anywhere(symbol: str, times: list[int]) -> None:
     assert all(start <= tick.time_ms < end for tick in whole)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(symbols, st.integers(0, 10**9))
 def test_an_id_says_its_hour_and_its_trade(symbol: str, trade_id: int) -> None:
     [tick] = MARKET.by_id(symbol, trade_id, trade_id + 1)
@@ -407,7 +407,7 @@ def test_the_hole_of_a_restart_is_refilled_to_the_last_trade(symbol: str) -> Non
     assert before + in_order(pieces) + after == MARKET.trades(symbol, NOW - 50 * MINUTE, NOW + 20 * MINUTE)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 9_000), st.integers(0, 9_000))
 def test_a_refill_has_every_id_of_its_gap_once_newest_piece_first(before: int, length: int) -> None:
     first_id = MARKET.id_at("SOLUSDT", NOW) - before

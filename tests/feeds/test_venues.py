@@ -27,7 +27,7 @@ from tests.feeds.venue_samples import SAMPLES, Sample, a_tick, assert_documented
 ROOT = Path(__file__).resolve().parents[2]
 
 every_venue = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.venue.name))
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["1", "nan", "-1"]),
@@ -99,7 +99,7 @@ def test_noise_has_a_documented_outcome(sample: Sample, noise: bytes) -> None:
 
 
 @every_venue
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_change_of_a_real_frame_has_a_documented_outcome(sample: Sample, data: st.DataObject) -> None:
     texts = [sample.frame(a_tick(sample)).decode(), sample.error[0], *sample.quiet]
@@ -276,7 +276,7 @@ def test_a_body_that_was_not_asked_for_is_a_value_error(sample: Sample, body: by
 
 
 @every_venue
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_change_of_a_body_is_read_or_a_value_error(sample: Sample, data: st.DataObject) -> None:
     read, body = data.draw(st.sampled_from(readers(sample)))

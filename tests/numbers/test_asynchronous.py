@@ -52,7 +52,7 @@ def bar_correlation(leg_y: pd.Series, leg_x: pd.Series, bar_ms: int) -> float:
     return float(np.corrcoef(np.diff(np.log(filled.to_numpy()), axis=0).T)[0, 1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(0.3, 5), st.floats(0.3, 5))
 def test_the_walk_is_the_double_sum(seed: int, rate_y: float, rate_x: float) -> None:
     leg_y, leg_x = ticks(rates=(rate_y, rate_x), seconds=60, seed=seed)

@@ -77,7 +77,7 @@ def test_alpha_is_the_level_halfway_through(trend: Any, powers: int) -> None:
     assert (found.alpha, found.beta) == pytest.approx((levels[0] if levels else 0.0, beta), rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     scales=st.tuples(st.floats(1e-8, 1e8), st.floats(1e-8, 1e8)),
     shifts=st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)),

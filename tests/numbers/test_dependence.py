@@ -40,7 +40,7 @@ def test_the_value_is_numpys_of_the_log_returns() -> None:
     assert correlation(y, x, of="prices").value == pytest.approx(np.corrcoef(y, x)[0, 1], rel=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_swap_and_scale_change_nothing(seed: int, scale_y: float, scale_x: float) -> None:
     y, x = pair(100, seed=seed)

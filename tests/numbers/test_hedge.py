@@ -139,7 +139,7 @@ def test_tls_of_the_exchanged_legs_is_the_inverse() -> None:
 
 @EVERY
 @given(scale=st.floats(1e-4, 1e4), shift=st.floats(-1e3, 1e3), seed=st.integers(0, 50))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_shifting_both_legs_leaves_beta_and_scaling_y_scales_it(
     method: HedgeMethod, scale: float, shift: float, seed: int
 ) -> None:

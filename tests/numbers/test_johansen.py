@@ -74,7 +74,7 @@ def test_stationary_series_have_full_rank_and_walks_have_none() -> None:
     assert johansen(draw.cumsum(axis=0), det_order="restricted").rank_trace == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     scales=st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3),
     shift=st.floats(-1e3, 1e3),

@@ -190,7 +190,7 @@ def test_the_likelihood_does_look_ahead_and_says_so() -> None:
     assert np.abs(whole.frame.zscore[:300] - changed.frame.zscore[:300]).max() > 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([1e-8, 0.5, 1e8]), st.sampled_from([1e-8, -2.0, 1e8]))
 def test_scaling_the_legs_scales_the_line_and_not_the_zscore(seed: int, by: float, bx: float) -> None:
     y, x = pair(80, seed=seed, level=1.0)

@@ -205,7 +205,7 @@ EVERY |= {name: (each, 2) for name, each in (WHOLE | NOT_BY_ROW).items()}
 
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 1_000), rows=st.integers(40, 90))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_a_result_is_the_callers_to_change_and_the_data_are_never_written_to(name: str, seed: int, rows: int) -> None:
     estimator, legs = EVERY[name]
     data = pair(rows, seed)[:legs]

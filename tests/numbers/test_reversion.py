@@ -61,7 +61,7 @@ def test_the_coefficient_and_its_error_are_those_of_statsmodels(n: int, phi: flo
     assert found.stderr == pytest.approx(error, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.floats(-1e8, 1e8), st.sampled_from([1e-8, -1.0, 3.0, 1e8]))
 def test_neither_scale_nor_offset_moves_a_half_life(seed: int, offset: float, scale: float) -> None:
     series = autoregression(200, 0.9, seed)

@@ -261,7 +261,7 @@ def test_wrong_use_is_named() -> None:
 SERIES = st.lists(st.integers(-1000, 1000).map(lambda step: step / 8), min_size=12, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SERIES, st.sampled_from([-4.0, 0.25, 1024.0]), st.integers(-1000, 1000))
 def test_zscore_ignores_shift_and_scale_but_takes_the_sign(steps: list[float], scale: float, shift: int) -> None:
     series = np.array(steps)
@@ -269,7 +269,7 @@ def test_zscore_ignores_shift_and_scale_but_takes_the_sign(steps: list[float], s
     close(moved, math.copysign(1, scale) * zscore(series, window=5), 1e-10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SERIES, st.randoms(use_true_random=False))
 def test_correlation_is_symmetric_and_blind_to_the_order_within_a_window(steps: list[float], random: Any) -> None:
     y = np.array(steps)

@@ -134,7 +134,7 @@ def test_columns_have_small_types() -> None:
 SCORES = st.lists(st.one_of(st.floats(-6, 6), st.just(NAN)), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SCORES, st.sampled_from([None, 3.0, 4.5]), st.sampled_from([None, 1, 4]), st.data())
 def test_row_by_row_gives_the_same_at_every_step(
     scores: list[float], stop: float | None, time_stop: int | None, data: st.DataObject
@@ -145,13 +145,13 @@ def test_row_by_row_gives_the_same_at_every_step(
     assert one_by_one == told(scores, stop=stop, time_stop=time_stop, fit=fit)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCORES, SCORES)
 def test_the_future_changes_no_state(scores: list[float], future: list[float]) -> None:
     assert told(scores + future, stop=4.0, time_stop=3)[: len(scores)] == told(scores, stop=4.0, time_stop=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCORES)
 def test_a_position_is_only_opened_beyond_the_entry_and_never_kept_beyond_the_stop(scores: list[float]) -> None:
     for z, (state, why) in zip(scores, told(scores, stop=4.0), strict=True):

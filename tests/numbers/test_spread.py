@@ -154,7 +154,7 @@ def test_a_high_level_costs_no_digits(offset: float) -> None:
     close(ours[["beta", "spread", "std", "zscore", "r2"]], low[["beta", "spread", "std", "zscore", "r2"]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from([1e-8, 0.125, 1e8]), st.sampled_from([1e-8, -2.0, 1e8]))
 def test_scaling_the_legs_scales_the_line_and_not_the_zscore(seed: int, by: float, bx: float) -> None:
     y, x = pair(60, seed=seed)

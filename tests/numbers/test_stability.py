@@ -71,7 +71,7 @@ def test_the_hedge_ratios_on_both_sides_are_those_of_least_squares() -> None:
     assert found.beta_after == pytest.approx(np.polyfit(x[at:], y[at:], 1)[0], rel=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(20, 60))
 def test_the_best_split_is_that_of_trying_every_row(seed: int, n: int) -> None:
     y, x = np.random.default_rng(seed).normal(size=(2, n))

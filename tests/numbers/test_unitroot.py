@@ -94,7 +94,7 @@ def test_adf_keeps_its_digits_at_an_offset_of_1e8(trend: Any) -> None:
     assert agrees(adf(series, trend=trend), adfuller(centred, regression=trend, result_object=True))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=st.floats(1e-8, 1e8), shift=st.floats(-1e3, 1e3), trend=st.sampled_from(["c", "ct", "ctt"]))
 def test_adf_does_not_depend_on_scale_sign_or_origin(scale: float, shift: float, trend: Any) -> None:
     series = process("ar", 120)
@@ -201,7 +201,7 @@ def test_the_two_sided_critical_values_give_their_own_p() -> None:
 
 
 @pytest.mark.parametrize("test", TESTS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scale=st.floats(1e-8, 1e8), shift=st.floats(-1e3, 1e3))
 def test_no_test_depends_on_units_or_origin(test: Any, scale: float, shift: float) -> None:
     series = process("ar", 120)

@@ -24,7 +24,7 @@ def test_a_decimal_is_the_nearest_float(text: str) -> None:
     assert reading.decimal(text, "p") == float(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10**12))
 def test_any_decimal_is_read_as_python_reads_it(number: object) -> None:
     text = str(number)
@@ -58,7 +58,7 @@ def test_a_time_is_read_to_the_millisecond(text: str, time_ms: int) -> None:
     assert reading.rfc3339_ms(text, "time") == time_ms
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     moment=st.datetimes(min_value=datetime(1990, 1, 1)),  # noqa: DTZ001  # the zone comes next
     minutes=st.integers(-14 * 60, 14 * 60),
@@ -109,7 +109,7 @@ def test_a_body_that_is_not_json_is_refused_with_its_beginning(body: bytes) -> N
             read(body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=ANYTHING)
 def test_readers_raise_nothing_but_refused(value: object) -> None:
     readers: list[Callable[[object, str], object]] = [

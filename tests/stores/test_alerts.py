@@ -158,7 +158,7 @@ def test_a_decision_made_again_is_neither_stored_nor_delivered_again(store: Sqli
     assert [each.decision.id for each in read_due(store, 10**9)] == [1, newer]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rounds=st.lists(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3), st.sampled_from("ab")), max_size=4)))
 def test_however_often_rounds_are_made_each_key_is_decided_and_delivered_once(
     tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[int, int, str]]]

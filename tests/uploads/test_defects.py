@@ -59,7 +59,7 @@ def test_a_defect_is_reported_and_the_other_rows_are_read(row: str, column: str,
     assert read.ticks.price.tolist() == [at + 1.5 for at in range(len(good))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(planted=st.lists(st.sampled_from([None, *TRADE_DEFECTS[:20]]), min_size=1, max_size=30))
 def test_as_many_defects_are_reported_as_were_planted(planted: list[tuple[str, str, str, str] | None]) -> None:
     rows = [defect[0].replace("{t}", str(START)) if defect else f"{START},1.5,2.5,buy" for defect in planted]

@@ -131,7 +131,7 @@ def read_back_or_refused(trades: list[tuple[int, str, int, int]], dialect: Diale
     return True
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(trades=TRADES, dialect=DIALECTS)
 def test_a_table_in_any_dialect_is_read_back_or_refused_by_name(
     trades: list[tuple[int, str, int, int]], dialect: Dialect
@@ -140,7 +140,7 @@ def test_a_table_in_any_dialect_is_read_back_or_refused_by_name(
 
 
 @pytest.mark.nightly
-@settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100_000, suppress_health_check=list(HealthCheck))
 @given(trades=TRADES, dialect=DIALECTS)
 def test_a_hundred_thousand_tables_are_read_back_or_refused_by_name(
     trades: list[tuple[int, str, int, int]], dialect: Dialect
@@ -148,7 +148,7 @@ def test_a_hundred_thousand_tables_are_read_back_or_refused_by_name(
     read_back_or_refused(trades, dialect)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(trades=TRADES, dialect=DIALECTS)
 def test_what_a_person_says_settles_every_ambiguity(trades: list[tuple[int, str, int, int]], dialect: Dialect) -> None:
     said = {"decimal": dialect.decimal}
@@ -164,7 +164,7 @@ def test_what_a_person_says_settles_every_ambiguity(trades: list[tuple[int, str,
     assert sorted((tick.symbol, tick.time_ms, tick.price, tick.qty) for tick in read.ticks) == sorted(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(closes=st.lists(st.integers(1, 10**9), min_size=2, max_size=20), dialect=DIALECTS)
 def test_closes_in_any_dialect_are_read_back_or_refused_by_name(closes: list[int], dialect: Dialect) -> None:
     assume(dialect.encoding != "latin-1")

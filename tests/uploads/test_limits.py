@@ -134,7 +134,7 @@ def read_or_refuse(content: bytes) -> None:
     assert all(isinstance(sentence, str) for sentence in read.report)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(content=st.binary() | st.text().map(str.encode), head=st.sampled_from(HEADS), cut=st.integers(0, 9))
 @example(content=b"", head=b"", cut=0)
 def test_no_content_makes_reading_crash(content: bytes, head: bytes, cut: int) -> None:
@@ -150,7 +150,7 @@ CELLS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     rows=st.lists(st.lists(CELLS, max_size=8), max_size=8),
     header=st.sampled_from(

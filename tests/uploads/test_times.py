@@ -86,7 +86,7 @@ def test_what_is_no_time_is_refused_by_its_rule(text: str, rule: str) -> None:
     assert times(text, "2024-01-01") == [rule, 1_704_067_200_000]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(EARLIEST_MS, LATEST_MS), min_size=1, max_size=5))
 def test_every_unit_and_iso_agree(moments: list[int]) -> None:
     iso = np.datetime_as_string(np.array(moments, "datetime64[ms]"), timezone="UTC").tolist()
