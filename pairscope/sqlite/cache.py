@@ -18,6 +18,9 @@ SLACK_BARS = 5_000
 LOOKED_AT_S = 60.0
 """A kept window is cut back when it has this many bars more than anybody asked for in so many seconds."""
 
+UNASKED_S = 600.0
+"""One that nobody has asked for in so many seconds is forgotten."""
+
 
 class Read(NamedTuple):
     """Bars as stored, and whether they reach the newest one."""
@@ -41,6 +44,8 @@ class _Window:
     """So many of the newest bars were asked for since `looked`."""
     looked: float = 0.0
     """When it was seen last whether all of it is still asked for, by the monotonic clock."""
+    asked: float = 0.0
+    """When it was asked for last."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -98,9 +103,12 @@ class BarCache:
     def _window(self, instrument: Instrument, timeframe: Timeframe) -> _Window:
         with self._lock:
             window = self._windows.setdefault((instrument, timeframe), _Window())
+            window.asked = self._clock()
             self._windows.move_to_end((instrument, timeframe))
-            if len(self._windows) > self._limit:
+            oldest = next(iter(self._windows.values()))
+            while len(self._windows) > self._limit or oldest.asked < window.asked - UNASKED_S:
                 self._windows.popitem(last=False)
+                oldest = next(iter(self._windows.values()))
             return window
 
     def _begin(self, window: _Window, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:

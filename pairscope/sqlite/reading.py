@@ -32,6 +32,7 @@ NEWEST_SECOND = "SELECT max(time) FROM bars_1s WHERE symbol = ?"
 EARLIEST = """
     SELECT (SELECT min(time) FROM bars_1s WHERE symbol = :key), (SELECT min(time) FROM bars_1m WHERE symbol = :key)"""
 NEXT_LENGTH = "SELECT min(length) FROM klines WHERE symbol = ? AND length > ?"
+LATER_KLINE = "SELECT EXISTS (SELECT 1 FROM klines WHERE symbol = ? AND length = ? AND time > ?)"
 KLINE_SPAN = "SELECT min(time), max(time + length) FROM klines WHERE symbol = ?"
 NEXT_BAR = """
     SELECT min(time) FROM (
@@ -106,15 +107,27 @@ def read_bars(
         bars = _with_klines(bars, longer[~np.isin(longer.time, bars.time[bars.klines])], gaps, span)
     if gaps:
         bars = _marked(bars, gap=overlapping(bars.time, timeframe.ms, gaps))
-    return Read(bars, span is None or span[1] <= end)
+    return Read(bars, not _ends_after(db, key, end, span))
+
+
+def _ends_after(db: sqlite3.Connection, key: int, end: int, span: tuple[int, int] | None) -> bool:
+    """Tell whether trades, which have this span, or candles go on after a time."""
+    if end >= FOREVER:
+        return False
+    if span is not None and span[1] > end:
+        return True
+    return any(db.execute(LATER_KLINE, (key, length, end - length)).fetchone()[0] for length in _lengths(db, key))
+
+
+def _lengths(db: sqlite3.Connection, key: int, above: int = 0) -> Iterator[int]:
+    """Yield the lengths that the candles of an instrument have."""
+    while (above := db.execute(NEXT_LENGTH, (key, above)).fetchone()[0]) is not None:
+        yield above
 
 
 def _longer_klines(db: sqlite3.Connection, key: int, base: Timeframe, timeframe: Timeframe) -> Iterator[Timeframe]:
     """Yield the lengths of longer candles than `base` (those of imported files) that add up to `timeframe`."""
-    length = base.ms
-    while (length := db.execute(NEXT_LENGTH, (key, length)).fetchone()[0]) is not None:
-        if timeframe.ms % length == 0:
-            yield Timeframe(length)
+    return (Timeframe(length) for length in _lengths(db, key, base.ms) if timeframe.ms % length == 0)
 
 
 def _recorded(

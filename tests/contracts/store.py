@@ -271,6 +271,18 @@ class StoreContract:
         assert bars.trades.tolist() == [7, 7, 6, 6, 6, 6, 3]
         assert store.bars(BTC, "5m").klines.tolist() == [True, True, False]
 
+    def test_candles_are_all_there_also_when_only_the_first_were_asked_for_before(self, store: Store) -> None:
+        begin = T0 - T0 % HOUR
+        store.append([trade(1, begin)]).result()
+        for symbol, minutes in ((BTC, 5), (ETH, 4)):
+            for length in (MINUTE, HOUR):
+                candles = [Bar(begin + length * n, 1, 2, 0.5, 1.5, 9, 9, 4, 7) for n in range(1, 5)]
+                store.add_klines(symbol, Timeframe(length), candles).result()
+            assert len(store.bars(symbol, "1m", begin, begin + 2 * MINUTE)) == minutes - 3
+            assert len(store.bars(symbol, "1m")) == minutes
+            assert len(store.bars(symbol, "1h", begin, begin + 2 * HOUR)) == 2
+            assert len(store.bars(symbol, "1h")) == 5
+
     def test_a_candle_may_leave_open_what_the_exchange_does_not_tell(self, store: Store) -> None:
         silent = Bar(T0, 1, 2, 0.5, 1.5, 9, math.nan, math.nan, 0)
         assert store.add_klines(BTC, Timeframe(MINUTE), [silent]).result() == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from market import Bars, Instrument, Timeframe, bars_from_rows
-from pairscope.sqlite.cache import FOREVER, LOOKED_AT_S, SLACK_BARS, BarCache, Read
+from pairscope.sqlite.cache import FOREVER, LOOKED_AT_S, SLACK_BARS, UNASKED_S, BarCache, Read
 
 ETH, SECOND = Instrument("simulated", "ETHUSDT"), Timeframe(1_000)
 T0 = 1_700_000_000_000
@@ -88,6 +88,17 @@ def test_what_was_asked_for_once_is_let_go_a_minute_later() -> None:
     table.rows_read()
     table.assert_right(0)
     assert table.rows_read() >= 48_000
+
+
+def test_a_window_that_nobody_asks_for_any_more_is_forgotten() -> None:
+    table, one, other = Table(20_000), Instrument("simulated", "DASHUSDT"), Instrument("simulated", "BTCUSDT")
+    for symbol in (one, other, ETH):
+        table.cache.bars(symbol, SECOND, T0, FOREVER)
+    for _ in range(12):
+        table.now += UNASKED_S / 10
+        table.cache.bars(other, SECOND, T0, FOREVER)
+        table.ask(0)
+    assert [symbol for symbol, _ in table.cache._windows] == [other, ETH]
 
 
 @pytest.mark.parametrize("seed", range(8))
