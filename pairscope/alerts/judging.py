@@ -233,9 +233,9 @@ class BarTarget:
         if not begun <= since <= begun + grid or earliest != [tape.earliest for tape in self.tapes]:
             start = context_start(self.tapes, self.rule, since, self._all.need)
             start -= start % grid
-            for tape in self.tapes:
-                tape.reach(start)
             self._context = (since, start, [tape.earliest for tape in self.tapes])
+        for tape in self.tapes:
+            tape.reach(start)
         return start
 
     def _go_on(self, now: Round, places: Sequence[Place], until: int) -> int:

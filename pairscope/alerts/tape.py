@@ -18,7 +18,8 @@ from pairscope.sqlite.listeners import Change
 from store import SqliteStore
 
 SPARE_BARS = 1_000
-"""So many more bars than are needed may stand in memory before the oldest are dropped."""
+"""So many more bars than are needed may stand in memory before the oldest are dropped, and for the time of so many they
+stay after they were asked for."""
 
 UNASKED_SECONDS = 1.5
 """A tape that has changed is read again after this, also when no bar is over."""
@@ -50,6 +51,9 @@ class Tape:
         """Until when bars were said to be over."""
         self._version = 0
         """Of what stands in memory."""
+        self._asked = self._asked_before = FOREVER
+        """From when on bars were asked for since `_turned`, and in the time before it."""
+        self._turned = 0
         self._lock = threading.Lock()
         self._read_at = 0.0
         self._piece: tuple[tuple[int, int, int], Bars] | None = None
@@ -97,7 +101,8 @@ class Tape:
         self._read_at = monotonic
 
     def reach(self, start: int) -> None:
-        """Bring earlier bars into memory, as far as there are any."""
+        """Bring earlier bars into memory, as far as there are any, and have them stay there for a while."""
+        self._asked = min(self._asked, start)
         if start >= self.start or self.bars is None:
             return
         start = max(self.timeframe.floor(start), self.earliest)
@@ -170,10 +175,23 @@ class Tape:
     def _go_on(self, bars: Bars, cut: int, keep: int) -> None:
         tail = self._store.bars(self.instrument, self.timeframe, cut)
         kept = bars.between(self.start, cut)
-        if len(kept) + len(tail) > 2 * keep + SPARE_BARS:
-            kept = kept[max(0, len(kept) + len(tail) - keep - SPARE_BARS // 2) :]
+        if dropped := self._droppable(kept, len(tail), keep):
+            kept = kept[dropped:]
             self.start = int(kept.time[0]) if len(kept) else cut
         self._take(join_bars(kept, tail), self.start)
+
+    def _droppable(self, bars: Bars, more: int, keep: int) -> int:
+        """Return how many of the oldest bars nobody needs, of these and `more`; none while there are few of them.
+
+        `keep` bars are enough where each makes a row. Where the other leg of a pair seldom trades, as far back is
+        needed as was asked for.
+        """
+        newest = self.traded_ms or 0
+        if newest >= self._turned + SPARE_BARS * self.timeframe.ms:
+            self._asked, self._asked_before, self._turned = FOREVER, self._asked, newest
+        spare = len(bars) + more - keep - SPARE_BARS // 2
+        unasked = int(bars.time.searchsorted(min(self._asked, self._asked_before)))
+        return min(spare, unasked) if spare > keep + SPARE_BARS // 2 else 0
 
     def _take(self, bars: Bars, start: int) -> None:
         columns = bars.columns()

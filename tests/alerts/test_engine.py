@@ -9,7 +9,7 @@ import pytest
 from market import SECOND, Instrument, Timeframe
 from pairscope.alerts.preview import preview
 from pairscope.alerts.rules import check
-from pairscope.alerts.tape import Tape
+from pairscope.alerts.tape import SPARE_BARS, Tape
 from pairscope.stores.alerts import read_rules, read_states, remove_rule
 from tests.alerts.market import T0, TARGET, Stand, X, Y, fast, pair_prices
 
@@ -124,6 +124,27 @@ def test_a_leg_that_is_stale_lets_nothing_fire_and_is_told_of(stand: Stand) -> N
     [waiting] = stand.engine.status().waiting
     assert waiting.why == "BTCUSDT is stale for 12 s"
     assert waiting.since_ms == T0 + 57 * SECOND
+
+
+@pytest.mark.parametrize(("every", "window"), [(15, 60), (4, 500)])
+def test_rows_of_a_leg_that_seldom_trades_know_all_the_bars_of_the_other(stand: Stand, every: int, window: int) -> None:
+    begin, count = 4 * every * window, 4 * every * window + 1_500
+    stand.prices = pair_prices(count, shocks=[(at, at + 20, 5) for at in range(begin + 50, count, 150)])
+    stand.put(range(begin), [Y])
+    stand.put(range(0, begin, every), [X])
+    stand.market.now = T0 + begin * SECOND
+    rule = fast(window=window, bars=2 * window)
+    stand.add(rule)
+    for second in range(begin, count):
+        stand.put([second], [Y, X] if second % every == 0 else [Y])
+        stand.market.now = T0 + second * SECOND + 150
+        stand.market.confirmed = dict.fromkeys((Y, X), stand.market.now - 50)
+        stand.engine.round()
+    seen = preview(
+        check(rule), stand.store, TARGET, start=T0 + begin * SECOND, end=T0 + count * SECOND, now=stand.market.now
+    )
+    assert [each.bar_ms for each in stand.decisions("fired")] == [each.time_ms for each in seen.fired]
+    assert len(seen.fired) >= 5
 
 
 def test_a_leg_without_a_trade_in_a_bar_has_no_row(stand: Stand) -> None:
@@ -471,3 +492,22 @@ def test_a_bar_that_is_not_over_stays_so_when_earlier_ones_are_read(stand: Stand
     tape.reach(T0)
     assert tape.traded_ms == T0 + 60 * SECOND
     assert len(tape.times(T0, T0 + 61 * SECOND)) == 61
+
+
+def test_a_tape_keeps_what_is_asked_for_again_and_lets_go_of_the_rest(tmp_path: Path) -> None:
+    stand, step, asked = Stand(tmp_path, pair_prices(12_000)), 100, 3_000
+    stand.put(range(asked), [Y])
+    tape = Tape(stand.store, Y, Timeframe(SECOND))
+    tape.read(10, 0.0)
+    for second in range(asked, 12_000, step):
+        stand.put(range(second, second + step), [Y])
+        tape.changed(T0 + second * SECOND, T0 + (second + step) * SECOND)
+        tape.read(10, 0.0)
+        if second < 7_000:
+            start = T0 + (second - asked) * SECOND
+            assert second == asked or tape.start <= start + step * SECOND
+            tape.reach(start)
+            assert len(tape.times(start, T0 + second * SECOND)) == asked
+    assert tape.bars is not None
+    assert len(tape.bars) <= SPARE_BARS + step
+    stand.close()
