@@ -72,13 +72,20 @@ class TradeTarget:
         return list(islice((tick for batch in batches for tick in batch), TRADES_A_ROUND))
 
     def _go_on(self, now: Round, place: Place, gaps: Mapping[int, Gap]) -> None:
-        """Go on behind a gap that is open no more."""
+        """Go on behind a gap that is open no more, or through trades that filled its beginning.
+
+        What was told of a trade behind the gap is over only when no gap is open before that trade.
+        """
         gap = _first_open(place, gaps.values())
         if place.skipped and (gap is None or place.skipped[0].context_ms != gap.first_id):
             [stop] = place.skipped
             place.skipped = []
+            place.held = [] if stop.held_ms is None else [stop.held_ms]
+            place.seen_ms = stop.held_ms or 0
             self._looked.pop(place, None)
-            now.note(place, judged=(stop.held_ms, now.now_at[self.instrument.venue]))
+            now.note(place)
+        if place.held and (gap is None or gap.end_ms > place.held[0]):
+            now.note(place, judged=(place.held.pop(), now.now_at[self.instrument.venue]))
 
     def _start(self, place: Place) -> int | None:
         """Return from when on a rule wants trades; None: it stands at a gap, and that was told of."""
@@ -100,7 +107,9 @@ class TradeTarget:
             self._walk(now, place, sound, gaps)
             if len(sound) == len(trades):
                 return
-            place.skipped, place.unsaved = [Skipped(gap.start_ms, gap.end_ms, gap.first_id, place.state)], True
+            held_ms = place.held.pop() if place.held else None
+            place.skipped = [Skipped(gap.start_ms, gap.end_ms, gap.first_id, place.state, held_ms)]
+            place.unsaved = True
         self._look_behind(now, place, gap, trades)
 
     def _begin(self, now: Round) -> None:
@@ -178,8 +187,11 @@ def _first_open(place: Place, gaps: Collection[Gap]) -> Gap | None:
 
 
 def _before(trades: Sequence[Tick], gap: Gap) -> list[Tick]:
-    """Return the trades before a gap, in the order of time up to the first one behind it."""
-    stop = next((at for at, tick in enumerate(trades) if tick.trade_id > gap.last_id), len(trades))
+    """Return the trades before a gap, in the order of time up to the first one behind it.
+
+    A trade that came into the gap since that was read counts as behind it: others before it may still be missing.
+    """
+    stop = next((at for at, tick in enumerate(trades) if tick.trade_id >= gap.first_id), len(trades))
     return list(trades[:stop])
 
 

@@ -83,7 +83,10 @@ def common_point(one: Condition, other: Condition) -> dict[str, float] | None:
 
 
 def afterwards(condition: Condition) -> Condition | None:
-    """Return what holds once a condition became true; None where a crossing may have gone either way."""
+    """Return what holds once a condition became true; None where a crossing may have gone either way.
+
+    Of several conditions joined by `or`, those of which that is not known are left out.
+    """
     node = _settled(condition.node)
     return None if node is None else condition_of(node)
 
@@ -91,15 +94,22 @@ def afterwards(condition: Condition) -> Condition | None:
 def _settled(node: Node) -> Node | None:
     if isinstance(node, Comparison):
         return None if node.kind == "crosses" else replace(node, kind=_AFTERWARDS.get(node.kind, node.kind))
-    parts = [settled for each in node.parts if (settled := _settled(each)) is not None]
-    return Joined(node.word, tuple(parts)) if len(parts) == len(node.parts) else None
+    parts = tuple(settled for each in node.parts if (settled := _settled(each)) is not None)
+    if not parts or (node.word == "and" and len(parts) < len(node.parts)):
+        return None
+    return parts[0] if len(parts) == 1 else Joined(node.word, parts)
 
 
 def _values(name: str, conditions: Sequence[Condition]) -> Iterator[float]:
-    """Yield the levels of a metric, and a value between each two of them and beyond the last, of those it can have."""
-    levels = sorted({level for each in conditions for metric, level in each.thresholds() if metric == name})
-    beyond = max(1.0, *(abs(level) for level in levels))
-    between = [low + (high - low) / 2 for low, high in itertools.pairwise(levels)]
-    for value in (*levels, *between, levels[0] - beyond, levels[-1] + beyond):
-        if LEAST.get(name, -math.inf) <= value <= MOST.get(name, math.inf):
-            yield value
+    """Yield the levels of a metric, a value between each two of them, and one below and above them all.
+
+    Where the metric has a least or a most value, the outer ones lie between that and the outermost level.
+    """
+    least, most = LEAST.get(name, -math.inf), MOST.get(name, math.inf)
+    named = {level for each in conditions for metric, level in each.thresholds() if metric == name}
+    levels = sorted(level for level in named if least <= level <= most)
+    beyond = max(1.0, *map(abs, levels))
+    edges = (max(least, levels[0] - 2 * beyond), *levels, min(most, levels[-1] + 2 * beyond))
+    yield from levels
+    for low, high in itertools.pairwise(edges):
+        yield low / 2 + high / 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,83 @@ def test_nothing_is_read_for_a_rule_that_stands_at_a_gap_and_told_of_it(
     stand.play(75, 76)
     assert stand.story("fired") == [("fired", 48, "above")]
     assert [each.over_ms is None for each in stand.decisions("held")] == [False]
+
+
+def outcomes(stand: Stand) -> list[tuple[str, int, bool]]:
+    """Return what was decided at which trade, and whether that is over."""
+    return [(each.outcome, each.trade_id, each.over_ms is not None) for each in stand.decisions()]
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("round_of", [3, 50_000])
+def test_what_is_held_behind_a_gap_that_is_filled_from_its_beginning_is_told_once_and_over_when_it_is_filled(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, round_of: int, kill: bool
+) -> None:
+    monkeypatch.setattr(present, "TRADES_A_ROUND", round_of)
+    stand.prices = prices(range(60, 300))
+    begin(stand, tick_rule())
+    stand.play(40, 45)
+    stand.miss(Y, 45, 59)
+    stand.play(60, 65)
+    for page, second in ((45, 65), (50, 70)):
+        stand.put(range(page, page + 5), [Y])
+        stand.engine.round()
+        if kill:
+            stand.engine.close()
+            stand.kill()
+        stand.play(second, second + 5, rounds=2)
+        assert outcomes(stand) == [("held", 60, False)]
+    stand.put(range(55, 60), [Y])
+    stand.play(75, 85, rounds=2)
+    assert outcomes(stand) == [("held", 60, True), ("fired", 60, False)]
+
+
+def test_what_the_filled_beginning_of_a_gap_comes_to_is_told_before_the_rest_is_filled(stand: Stand) -> None:
+    stand.prices = prices(range(47, 49), range(60, 300))
+    begin(stand, tick_rule())
+    stand.play(40, 45)
+    stand.miss(Y, 45, 59)
+    stand.play(60, 65)
+    stand.put(range(45, 50), [Y])
+    stand.play(65, 67)
+    assert outcomes(stand) == [("held", 60, False), ("fired", 47, True)]
+    stand.put(range(50, 60), [Y])
+    stand.play(67, 69)
+    assert outcomes(stand) == [("held", 60, True), ("fired", 47, True), ("fired", 60, False)]
+
+
+def test_what_is_held_between_two_gaps_is_over_when_the_first_is_filled(stand: Stand) -> None:
+    stand.prices = prices(range(50, 51))
+    begin(stand, tick_rule())
+    stand.play(40, 45)
+    stand.miss(Y, 45, 49)
+    stand.play(50, 55)
+    stand.miss(Y, 55, 59)
+    stand.play(60, 65)
+    stand.put(range(45, 50), [Y])
+    stand.play(65, 67)
+    assert outcomes(stand) == [("held", 50, True), ("fired", 50, True)]
+
+
+def test_an_end_of_a_gap_that_is_filled_while_trades_are_read_is_judged_after_what_is_missing_before_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.prices = prices(range(50, 53))
+    begin(stand, tick_rule())
+    stand.play(40, 45)
+    stand.miss(Y, 45, 59)
+    read = stand.store.ticks
+
+    def filled_meanwhile(*asked: Any) -> Iterator[Any]:
+        monkeypatch.undo()
+        stand.put(range(55, 60), [Y])
+        return read(*asked)
+
+    monkeypatch.setattr(stand.store, "ticks", filled_meanwhile)
+    stand.play(60, 62)
+    stand.put(range(45, 55), [Y])
+    stand.play(62, 64)
+    assert outcomes(stand) == [("fired", 50, True)]
 
 
 @pytest.mark.parametrize(

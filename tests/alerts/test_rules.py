@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market import DAY, MINUTE, SECOND, WrongUse
-from pairscope.alerts.expression import Found
+from pairscope.alerts.expression import LEAST, MOST, Found, parse
 from pairscope.alerts.rules import (
     METHODS,
     Judge,
@@ -46,13 +46,19 @@ def at(text: str) -> int:
 
 
 def run(
-    rule: Rule, path: Sequence[float], *, state: RuleState | None = None, start: int = T0, step: int = SECOND
+    rule: Rule,
+    path: Sequence[float],
+    *,
+    metric: str = "z",
+    state: RuleState | None = None,
+    start: int = T0,
+    step: int = SECOND,
 ) -> tuple[list[tuple[int, Verdict]], RuleState]:
-    """Judge a path of z, and return the verdicts with the places of their rows, and where the rule stands then."""
+    """Judge a path of a metric; return the verdicts with the places of their rows, and where the rule stands then."""
     judge, told = Judge(rule), []
     state = state or RuleState()
     for place, value in enumerate(path):
-        state, verdict = judge.step(state, start + place * step, {"z": value})
+        state, verdict = judge.step(state, start + place * step, {metric: value})
         if verdict:
             told.append((place, verdict))
     return told, state
@@ -105,6 +111,13 @@ def test_a_number_re_arms_the_same_comparison_from_its_other_side(when: str, lev
         ({"rearm": "z < 5"}, "it holds while"),
         ({"when": "abs(z) > 2 or corr < 0.2", "rearm": "abs(z) < 1"}, "rearm is .* with correlation at"),
         ({"when": "z leaves -2 to 2", "rearm": "z inside -3 to 3"}, "it holds while"),
+        ({"when": "z > 1 or z crosses 3", "rearm": "z < 0 or z < 2 or z crosses 9"}, "with z at .* it holds while"),
+        ({"when": "p < 5%", "rearm": "p < 10%"}, "with coint_p at 0.025 it holds while"),
+        ({"when": "corr > 0.8", "rearm": "corr > 0.7"}, "with correlation at 0.9 it holds while"),
+        ({"when": "corr < -0.5", "rearm": "corr < 0.5"}, "with correlation at -0.75 it holds while"),
+        ({"when": "volume < 10", "rearm": "volume < 20"}, "with volume at 5 it holds while"),
+        ({"when": "half_life < 10", "rearm": "half_life < 20"}, "with half_life at 5 it holds while"),
+        ({"when": "abs(volume) < 10", "rearm": "volume < 5"}, "with volume at .* it holds while"),
         ({"rearm": "-1"}, r"rearm is -1; expected a level of abs\(z\), such as 2"),
         ({"rearm": "zz < 1"}, "rearm: character 1"),
         ({"when": "abs(z) > 2 and p < 5%", "rearm": "1.5"}, "rearm is 1.5, .*write the whole condition"),
@@ -166,6 +179,13 @@ def test_a_rule_that_makes_no_sense_is_refused_with_the_reason(options: dict[str
         {"when": "z > 2", "rearm": "z crosses below 0"},
         {"when": "price crosses 100", "x": "", "timeframe": "tick"},
         {"when": "abs(z) > 2 and half_life < 30 and p < 5%", "rearm": "abs(z) < 1 or p > 10%"},
+        {"when": "p < 5%", "rearm": "p > 10%"},
+        {"when": "p < 5%", "rearm": "10%"},
+        {"when": "corr < -0.5", "rearm": "corr > -0.5"},
+        {"when": "corr >= 0.8", "rearm": "corr < 0.8"},
+        {"when": "volume <= 0", "rearm": "volume > 0"},
+        {"when": "half_life < 10", "rearm": "half_life > 20 or half_life >= 10"},
+        {"when": "z crosses above 2", "rearm": "z crosses below 1 or z crosses 0"},
         {"when": "abs(z) > 2", "window": 5_000},
         {"when": "price > 1", "x": ""},
         {"when": "volume > 5", "timeframe": "90s"},
@@ -175,6 +195,32 @@ def test_a_rule_that_makes_no_sense_is_refused_with_the_reason(options: dict[str
 def test_a_rule_that_makes_sense_is_kept(options: dict[str, Any]) -> None:
     rule = check(pair_rule(**options))
     assert check(rule) == rule
+
+
+LEVELS = [0.2, 0.5, 0.8]
+ABOUT_LEVELS = [-1.0, -0.9, -0.8, -0.6, -0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.8, 0.9, 1.0]
+"""Every level, and values in each stretch between them: what can hold does so at one of these."""
+
+
+def conditions(metric: str) -> st.SearchStrategy[str]:
+    sign, value = st.sampled_from([">", ">=", "<", "<="]), st.sampled_from([metric, f"abs({metric})"])
+    one = st.builds("{} {} {}".format, value, sign, st.sampled_from(LEVELS))
+    return one | st.builds("{} {} {}".format, one, st.sampled_from(["and", "or"]), one)
+
+
+@given(st.sampled_from(["z", "correlation", "coint_p", "half_life"]), st.data())
+def test_what_re_arms_is_refused_exactly_where_it_can_hold_while_the_condition_does(
+    metric: str, data: st.DataObject
+) -> None:
+    when, rearm = data.draw(conditions(metric)), data.draw(conditions(metric))
+    values = [each for each in ABOUT_LEVELS if LEAST.get(metric, -9) <= each <= MOST.get(metric, 9)]
+    held = [each for each in values if parse(when).truth({metric: each}, None)]
+    if any(parse(rearm).truth({metric: each}, None) for each in held):
+        with pytest.raises(WrongUse, match="rearm is"):
+            check(pair_rule(when, rearm=rearm))
+    else:
+        told, _ = run(check(pair_rule(when, rearm=rearm)), held * 3, metric=metric)
+        assert places(told) == [0][: len(held)]
 
 
 def test_a_window_longer_than_what_is_kept_is_refused() -> None:
