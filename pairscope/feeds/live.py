@@ -1,7 +1,8 @@
 """A venue that is reached over a network: its stream, its archive, its list of symbols and its clock as one feed.
 
     Live         knows what is streamed and what the venue refuses, and looks at list and clock from time to time
-    └── Refill       the pages that hold the trades of one gap
+    ├── Refill       the pages that hold the trades of one gap
+    └── Doubts       the ranges of which the venue had nothing, which are asked for again
 
 The connection and the requests are in other hands, which are known here by their ports, Stream and Requests.
 """
@@ -9,9 +10,9 @@ The connection and the requests are in other hands, which are known here by thei
 import asyncio
 import logging
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -27,21 +28,18 @@ log = logging.getLogger(__name__)
 START_SECONDS = 3.0
 """The stream waits so long for list and clock, and no longer: trades are passing."""
 
-LISTING_SECONDS, LISTING_AGAIN_SECONDS = 3_600.0, 60.0
-"""The list of symbols is read this often; the second while it cannot be had."""
-
-TIME_SECONDS, TIME_AGAIN_SECONDS = 600.0, 60.0
-"""The venue's clock is read this often; the second while it cannot be had."""
+LISTING_SECONDS, TIME_SECONDS, AGAIN_SECONDS = 3_600.0, 600.0, 60.0
+"""The list of symbols and the venue's clock are read this often; the last while they cannot be had."""
 
 LOOK_SECONDS = 1.0
 """So often we look whether one of our own clocks has jumped."""
 
 PIECES_AT_ONCE, CANDLE_PAGES = 4, 8
-VAIN_ANSWERS = 3
-"""What a venue has said so often in a row is believed, although it brings nothing."""
+VAIN_ANSWERS, VAIN_SECONDS = 3, 60.0
+"""A venue that has nothing of a range is believed after so many answers; where it may lag its stream, so long, too."""
 
 MOST_DOUBTS = 10_000
-"""So many ranges are remembered of which a venue has nothing."""
+"""So many ranges are remembered of which a venue has nothing; more push out those that were not asked for longest."""
 
 EDGE_MS = MINUTE
 """So close to the age that a venue serves, what lies before is taken for cut off."""
@@ -69,18 +67,6 @@ class Stream(Protocol):
         """Close the connection; another stream can be begun."""
 
 
-class Timed(Protocol):
-    """An answer, and the seconds that it took."""
-
-    @property
-    def body(self) -> bytes:
-        """What was sent."""
-
-    @property
-    def seconds(self) -> float:
-        """From sending the request to the end of the answer."""
-
-
 class Requests(Protocol):
     """What asks a venue's servers (pairscope/feeds/rest.py); both questions raise VenueError and Unfillable."""
 
@@ -99,8 +85,8 @@ class Requests(Protocol):
     async def get(self, request: Request, *, urgent: bool = False) -> bytes:
         """Return the body of the answer."""
 
-    async def timed(self, request: Request, *, urgent: bool = False) -> Timed:
-        """Return the body of the answer, and how long it took."""
+    async def timed(self, request: Request, *, urgent: bool = False) -> tuple[bytes, float]:
+        """Return the body of the answer, and the seconds from sending the request to its end."""
 
     async def hang_up(self) -> None:
         """Close the connections until something is asked again."""
@@ -123,6 +109,44 @@ class Vain(VenueError):
 
 
 @dataclass(slots=True)
+class Doubt:
+    """From which id on, since when (monotonic seconds) and how often in a row a venue had nothing."""
+
+    first_id: int
+    since: float
+    answers: int = 0
+
+
+class Doubts:
+    """What a venue had nothing of, by symbol and last id; a record that may be behind is believed after `seconds`."""
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
+        self._seconds, self._monotonic = seconds, monotonic
+        self._known: dict[tuple[str, int], Doubt] = {}
+
+    def believe(self, symbol: str, span: Span, *, newer: bool) -> bool:
+        """Count an answer that has nothing of a span; tell whether it is believed, and forget the span then.
+
+        With `newer` the record was seen to go on beyond the span, so that it is not behind.
+        """
+        doubt = self._known.pop((symbol, span.last_id), None)
+        if doubt is None or span.first_id < doubt.first_id:
+            doubt = Doubt(span.first_id, self._monotonic())
+        doubt.answers += 1
+        if doubt.answers >= VAIN_ANSWERS and (newer or self._monotonic() - doubt.since >= self._seconds):
+            return True
+        self._known[symbol, span.last_id] = doubt
+        if len(self._known) > MOST_DOUBTS:
+            del self._known[next(iter(self._known))]
+        return False
+
+    def forget(self, symbol: str, span: Span, newest_id: int) -> None:
+        """Drop what is doubted of a span if a page of it went as far as the id."""
+        if (doubt := self._known.get((symbol, span.last_id))) and doubt.first_id <= newest_id:
+            del self._known[symbol, span.last_id]
+
+
+@dataclass(slots=True)
 class Piece:
     """What was found of a range of ids, and why not all of it, if so."""
 
@@ -134,25 +158,20 @@ class Piece:
 class Refill:
     """Fetches the trades of one gap.
 
-    A page that holds nothing of what it was asked for is doubted: it may be empty by mistake, or about another symbol,
-    and what it does not hold would be taken for trades that never were.
+    What a page does not hold would be taken for trades that never were, so one that ends within its range, or holds
+    nothing of it, is doubted: it may be empty by mistake, about another symbol, or of a record behind the stream.
 
     Args:
         words: of the venue.
         rest: asks its servers.
         gap: what is missing.
         served_ms: the venue has no trades before this.
-        vain: how often in a row a page had nothing of a symbol's range; outlives the refill.
+        doubts: what pages had nothing of; outlives the refill.
     """
 
-    def __init__(
-        self, words: Venue, rest: Requests, gap: Gap, *, served_ms: float, vain: Counter[tuple[str, int, int]]
-    ) -> None:
-        self._words = words
-        self._rest = rest
-        self._gap = gap
-        self._served_ms = served_ms
-        self._vain = vain
+    def __init__(self, words: Venue, rest: Requests, gap: Gap, *, served_ms: float, doubts: Doubts) -> None:
+        self._words, self._rest, self._gap = words, rest, gap
+        self._served_ms, self._doubts = served_ms, doubts
         self._wrong = ""
 
     async def pieces(self) -> AsyncGenerator[Sequence[Tick], None]:
@@ -164,24 +183,21 @@ class Refill:
         """
         if self._gap.end_ms < self._served_ms:
             raise self._too_old()
-        pieces = self._by_id() if self._words.by_id else self._by_time()
-        try:
+        async with aclosing(self._by_id() if self._words.by_id else self._by_time()) as pieces:
             async for ticks in pieces:
                 yield ticks
-        finally:
-            await pieces.aclose()
         if self._wrong:
             raise Unfillable(f"the venue's record is no trade: {self._wrong}")
 
     async def _by_id(self) -> AsyncGenerator[Sequence[Tick], None]:
         """Cut the range into pieces of a page each, and fetch some at once, the newest first."""
-        spans = self._spans()
-        running = deque(map(self._begin, islice(spans, PIECES_AT_ONCE)))
+        tasks = (asyncio.create_task(self._piece(span)) for span in self._spans())  # each begins when it is taken
+        running = deque(islice(tasks, PIECES_AT_ONCE))
         vain: FeedError | None = None
         try:
             while running:
                 piece = await running.popleft()
-                running.extend(map(self._begin, islice(spans, 1)))
+                running.extend(islice(tasks, 1))
                 if piece.ticks:
                     yield list(piece.ticks.values())
                 if isinstance(piece.trouble, Vain):
@@ -202,9 +218,6 @@ class Refill:
         for last in range(self._gap.last_id, first - 1, -size):
             yield Span(max(first, last - size + 1), last, self._gap.start_ms)
 
-    def _begin(self, span: Span) -> asyncio.Task[Piece]:
-        return asyncio.get_running_loop().create_task(self._piece(span))
-
     async def _piece(self, span: Span) -> Piece:
         """Ask for a range until it is covered; what was found before an error counts."""
         piece = Piece()
@@ -220,22 +233,21 @@ class Refill:
         """Add what a page holds of a range, and return what of the range it leaves open."""
         ticks = self._own(page)
         inside = [tick for tick in ticks if span.first_id <= tick.trade_id <= span.last_id]
+        ids = [tick.trade_id for tick in ticks]
         up = self._words.order == "up"
         if not inside:
-            ids = [tick.trade_id for tick in ticks]
             # The trade beside the gap exists, so a page that passes the range shows it, or one within the gap.
             near = min(ids) <= self._gap.last_id + 1 if up and ids else bool(ids) and max(ids) >= self._gap.first_id - 1
             passed = near and any(each > span.last_id if up else each < span.first_id for each in ids)
-            self._doubt(page, span, passed=passed)
+            piece.trouble = self._doubt(page, span, passed=passed, newer=not up and bool(piece.ticks)) or piece.trouble
             return None
-        self._vain.pop(self._key(span), None)
+        self._doubts.forget(self._gap.instrument.symbol, span, max(ids))
+        if not up and not piece.ticks and max(ids) < span.last_id:  # the newest of the range may not be there yet
+            piece.trouble = self._doubt(page, span._replace(first_id=max(ids) + 1), passed=True)
         piece.ticks.update((tick.trade_id, tick) for tick in inside)
         piece.oldest_ms = min(piece.oldest_ms, *(tick.time_ms for tick in ticks))
-        if up:
-            left = span._replace(first_id=max(tick.trade_id for tick in ticks) + 1, cursor=page.cursor)
-        else:
-            left = span._replace(last_id=min(tick.trade_id for tick in ticks) - 1, cursor=page.cursor)
-        return left if left.first_id <= left.last_id else None
+        first, last = (max(ids) + 1, span.last_id) if up else (span.first_id, min(ids) - 1)
+        return Span(first, last, span.start_ms, page.cursor) if first <= last else None
 
     async def _by_time(self) -> AsyncGenerator[Sequence[Tick], None]:
         """Page from the gap's start until its last id is seen."""
@@ -248,12 +260,15 @@ class Refill:
             inside = [tick for tick in ticks if gap.first_id <= tick.trade_id <= gap.last_id]
             fresh = [tick for tick in inside if tick.trade_id not in before]  # pages may overlap by their last moment
             newest = max((tick.trade_id for tick in ticks), default=-1)
+            if inside:
+                self._doubts.forget(gap.instrument.symbol, span, newest)
             if newest <= reached or (newest > gap.last_id and not inside):  # the ids between may be held back
                 # A page that goes beyond, or is not full, has all there is; a full one without news is a mistake.
                 missing = span._replace(first_id=max(gap.first_id, reached + 1))
                 near = bool(ticks) and min(tick.trade_id for tick in ticks) <= gap.last_id + 1
                 ends = newest > gap.last_id or len(page.ticks) < self._words.page_size
-                self._doubt(page, missing, passed=near and ends)
+                if trouble := self._doubt(page, missing, passed=near and ends):
+                    raise trouble
                 return
             reached, span = newest, span._replace(cursor=page.cursor)
             before = {tick.trade_id for tick in ticks}
@@ -273,30 +288,22 @@ class Refill:
     def _own(self, page: Page) -> list[Tick]:
         return [tick for tick in page.ticks if tick[:2] == self._gap.instrument]
 
-    def _doubt(self, page: Page, span: Span, *, passed: bool) -> None:
-        """Believe a page without anything of its range only when it comes again and again.
+    def _doubt(self, page: Page, span: Span, *, passed: bool, newer: bool = False) -> FeedError | None:
+        """Return what is wrong with a page that has nothing of a range; None when it is believed.
 
         Args:
             page: what came.
-            span: what was asked for.
+            span: what was asked for, or the part of it that the page has nothing of.
             passed: whether the page covers the range although it holds nothing of it, because it goes beyond.
+            newer: whether pages before this one held newer trades than the range.
         """
-        key = self._key(span)
-        if len(self._vain) > MOST_DOUBTS:  # of ranges that were not asked for again
-            self._vain.clear()
-        self._vain[key] += 1
-        what = f"ids {span.first_id} to {span.last_id} of {self._gap.instrument}"
-        if self._vain[key] < VAIN_ANSWERS:
-            raise Vain(f"{self._words.name} sent nothing of {what}; it is asked again")
-        del self._vain[key]
+        newer = newer or any(tick.trade_id > span.last_id for tick in self._own(page))
+        if not self._doubts.believe(self._gap.instrument.symbol, span, newer=passed and newer):
+            what = f"ids {span.first_id} to {span.last_id} of {self._gap.instrument}"
+            return Vain(f"{self._words.name} sent nothing of {what}; it is asked again")
         if self._gap.start_ms < self._served_ms:
-            raise self._too_old()
-        if (page.ticks or page.rejected) and not passed:
-            raise Unfillable(NOT_ASKED)
-        log.warning("%s has no trades for %s", self._words.name, what)
-
-    def _key(self, span: Span) -> tuple[str, int, int]:
-        return self._gap.instrument.symbol, span.first_id, span.last_id
+            return self._too_old()
+        return Unfillable(NOT_ASKED) if (page.ticks or page.rejected) and not passed else None
 
     def _too_old(self) -> Unfillable:
         return Unfillable(f"older than the {self._words.keeps_ms / HOUR:g} h that the venue serves")
@@ -313,6 +320,7 @@ class Live:
         clock: this machine's time in epoch milliseconds.
         monotonic: tells seconds.
         sleep: waits so many seconds.
+        vain_seconds: so long a record that ends within a gap may be behind the stream.
 
     Raises:
         WrongUse: for more symbols than fit on a connection.
@@ -331,17 +339,18 @@ class Live:
         clock: Callable[[], int],
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        vain_seconds: float = VAIN_SECONDS,
     ) -> None:
         self._words, self._wire, self._rest = words, wire, rest
         self._monotonic, self._sleep = monotonic, sleep
         self._symbols: dict[str, None] = {}
-        self._refused: Mapping[str, str] = {}
+        self._refused: Mapping[str, str] = {}  # always a new one, because other threads may be reading the old
         self._listing: Mapping[str, str] = {}
         self._clock = VenueClock(clock=clock, monotonic=monotonic)
         self._time_due = -math.inf
         self._batches: AsyncIterator[Batch] | None = None
         self._looks: list[asyncio.Task[None]] = []
-        self._vain: Counter[tuple[str, int, int]] = Counter()
+        self._doubts = Doubts(vain_seconds, monotonic)
         for symbol in symbols:
             self._refuse_too_many(symbol)
             self._symbols[symbol] = None
@@ -386,14 +395,14 @@ class Live:
         if instrument.symbol not in self._streamed():
             self._refuse_too_many(instrument.symbol)
             self._symbols[instrument.symbol] = None
-            self._refused = _without(self._refused, instrument.symbol)
+            self._refused = {other: why for other, why in self._refused.items() if other != instrument.symbol}
             self._wire.add(instrument.symbol)
 
     def remove(self, instrument: Instrument) -> None:
         """Stream one less."""
         if instrument.venue == self.venue and instrument.symbol in self._symbols:
             del self._symbols[instrument.symbol]
-            self._refused = _without(self._refused, instrument.symbol)
+            self._refused = {other: why for other, why in self._refused.items() if other != instrument.symbol}
             self._wire.remove(instrument.symbol)
 
     def reopen(self, why: str) -> None:
@@ -451,15 +460,10 @@ class Live:
         newest = max(ours, key=lambda tick: tick.trade_id, default=None)
         return newest and (newest.trade_id, newest.time_ms)
 
-    async def refill(self, gap: Gap) -> AsyncIterator[Sequence[Tick]]:
+    def refill(self, gap: Gap) -> AsyncIterator[Sequence[Tick]]:
         """Yield the trades of `gap` by pages, the newest first where a page can begin at any id."""
         served_ms = self.now_ms() - self._words.keeps_ms + EDGE_MS
-        pieces = Refill(self._words, self._rest, gap, served_ms=served_ms, vain=self._vain).pieces()
-        try:
-            async for ticks in pieces:
-                yield ticks
-        finally:
-            await pieces.aclose()
+        return Refill(self._words, self._rest, gap, served_ms=served_ms, doubts=self._doubts).pieces()
 
     async def candles(self, instrument: Instrument, length: Timeframe, start_ms: int, end_ms: int) -> Sequence[Bar]:
         """Return the venue's own closed bars that start in ``[start_ms, end_ms)``, by as many requests as it takes."""
@@ -531,7 +535,7 @@ class Live:
                 pause = await look()
             except Exception:
                 log.exception("a look at %s broke; it is repeated", self.venue)
-                pause = LISTING_AGAIN_SECONDS
+                pause = AGAIN_SECONDS
             done.set()
             await self._sleep(pause)
 
@@ -543,9 +547,9 @@ class Live:
                 listing = self._words.read_listing(body)
         except FeedError as error:
             log.info("the symbols of %s are not known yet: %s", self.venue, error)
-            return LISTING_AGAIN_SECONDS
+            return AGAIN_SECONDS
         if not listing:  # by this one, nothing of ours would exist
-            return LISTING_AGAIN_SECONDS
+            return AGAIN_SECONDS
         first, self._listing = not self._listing, listing
         self._judge(first=first)
         return LISTING_SECONDS
@@ -582,19 +586,14 @@ class Live:
             return LOOK_SECONDS
         self._clock.look()  # before the request: a jump while it is under way is seen by the next look
         try:
-            answer = await self._rest.timed(self._words.time_request(), urgent=True)
+            body, seconds = await self._rest.timed(self._words.time_request(), urgent=True)
             with readable(self.venue, "time"):
-                venue_ms = self._words.read_time(answer.body)
+                venue_ms = self._words.read_time(body)
         except FeedError as error:
             log.info("the clock of %s cannot be read: %s", self.venue, error)
             self._clock.doubt()
-            self._time_due = self._monotonic() + TIME_AGAIN_SECONDS
+            self._time_due = self._monotonic() + AGAIN_SECONDS
         else:
-            self._clock.measure(venue_ms, answer.seconds, error_ms=self._words.clock_error_ms)
+            self._clock.measure(venue_ms, seconds, error_ms=self._words.clock_error_ms)
             self._time_due = self._monotonic() + TIME_SECONDS
         return LOOK_SECONDS
-
-
-def _without(refused: Mapping[str, str], symbol: str) -> Mapping[str, str]:
-    # A new one, because other threads may be reading the old.
-    return {other: why for other, why in refused.items() if other != symbol}

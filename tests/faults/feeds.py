@@ -22,7 +22,7 @@ import pytest
 
 from ingest import FeedHealth, FeedStatus, Ingestor
 from market import Gap, Instrument
-from pairscope.feeds.live import Live
+from pairscope.feeds.live import VAIN_SECONDS, Live
 from pairscope.feeds.rest import Rest
 from pairscope.feeds.websocket import Timing, Wire
 from pairscope.recording.venue import Budget, Venue
@@ -185,7 +185,8 @@ def feed_of(
     wire = Wire(words, sockets or [exchange.ws], timing=timing, monotonic=monotonic, on_date=on_date)
     rest = Rest(words, rests or [exchange.rest], clock=clock, monotonic=monotonic, on_date=on_date)
     streamed = tuple(exchange.ledger.books) if symbols is None else symbols
-    feed = Live(words, wire, rest, streamed, clock=clock, monotonic=monotonic)
+    vain_seconds = VAIN_SECONDS / (3 * SCALE)  # as the pauses of repairs
+    feed = Live(words, wire, rest, streamed, clock=clock, monotonic=monotonic, vain_seconds=vain_seconds)
     dates.append(feed.note_date)
     return feed
 

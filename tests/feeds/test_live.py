@@ -6,17 +6,21 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from market import HOUR, MINUTE, SECOND, Gap, Instrument, Tick, Timeframe, WrongUse
+from market import HOUR, MINUTE, SECOND, Gap, Hole, Instrument, Tick, Timeframe, WrongUse
 from pairscope.feeds import live as feed_module
 from pairscope.feeds.live import Live
 from pairscope.feeds.rest import Rest
 from pairscope.recording.feed import Batch, Feed, FeedError, FeedStatus, LinkState, Unfillable, VenueError
+from pairscope.recording.intake import Intake
+from pairscope.recording.repairs import Repairs
+from store import SqliteStore
 from tests.feeds.scripted_rest import HTML, T0, Answer, Asked, Hands, Respond, Server, Venue, Words, page, serving, told
 
 AAA = Instrument("small-venue", "AAA")
@@ -93,7 +97,12 @@ class Turns:
 
 
 @asynccontextmanager
-async def desk(venue: Venue | None = None, *symbols: str, respond: Respond | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    venue: Venue | None = None,
+    *symbols: str,
+    respond: Respond | None = None,
+    vain_seconds: float = feed_module.VAIN_SECONDS,
+) -> AsyncIterator[Desk]:
     """Have a feed of a small venue on loopback."""
     venue = venue or Venue(Words())
     hands, wire, turns = Hands(), Wire(), Turns()
@@ -107,6 +116,7 @@ async def desk(venue: Venue | None = None, *symbols: str, respond: Respond | Non
             clock=hands.clock,
             monotonic=hands.monotonic,
             sleep=turns.sleep,
+            vain_seconds=vain_seconds,
         )
         try:
             yield Desk(live, wire, venue, server, hands, turns)
@@ -134,6 +144,31 @@ async def until(true: Callable[[], object]) -> None:
 
 def gap(first: int, last: int, start_ms: int = T0, end_ms: int = T0 + HOUR) -> Gap:
     return Gap(7, AAA, first, last, start_ms, end_ms, T0, "connection lost", "open", 0, None, None)
+
+
+def hole(first: int, last: int) -> Hole:
+    return Hole(AAA, first, last, T0 + first - 2, T0 + last, "connection lost")
+
+
+@asynccontextmanager
+async def repairing(here: Desk, folder: Path) -> AsyncIterator[tuple[SqliteStore, Repairs]]:
+    """Fill the gaps of a store from a feed."""
+    store = SqliteStore(folder / "live.db", clock=lambda: T0, commit_ms=1)
+    repairs = Repairs(
+        here.live,
+        store,
+        Intake(store),
+        now_ms=lambda: T0 + MINUTE,
+        last_price=lambda instrument: None,
+        refill_trades=1_000,
+        on_abandoned=lambda gap: None,
+    )
+    try:
+        yield store, repairs
+    finally:
+        repairs.give_up(AAA)
+        await asyncio.gather(*repairs.tasks, return_exceptions=True)
+        store.close()
 
 
 async def refilled(live: Live, missing: Gap) -> list[int]:
@@ -448,6 +483,7 @@ def test_exactly_the_trades_that_exist_come_whatever_the_venues_ways(
                 try:
                     found += await refilled(here.live, gap(min(ends), max(ends)))
                 except VenueError:
+                    here.hands.move(feed_module.VAIN_SECONDS)
                     continue
                 break
             else:
@@ -494,13 +530,102 @@ def test_a_page_that_brings_nothing_is_asked_for_again(words: Words, answer: Ans
 
 
 @WAYS
-def test_a_venue_that_says_three_times_that_it_has_nothing_is_believed(words: Words) -> None:
+def test_a_venue_that_says_three_times_that_it_has_nothing_is_believed_a_minute_after_the_first(words: Words) -> None:
+    async def run() -> None:
+        async with desk(Venue(words)) as here:
+            for _ in range(3):
+                assert isinstance((await failing(here.live, gap(3, 12)))[1], VenueError)
+            here.hands.move(60)
+            assert await refilled(here.live, gap(3, 12)) == []
+            assert len(here.server.asked) == 4
+
+    asyncio.run(run())
+
+
+@WAYS
+def test_a_minute_without_three_answers_is_not_enough(words: Words) -> None:
     async def run() -> None:
         async with desk(Venue(words)) as here:
             for _ in range(2):
                 assert isinstance((await failing(here.live, gap(3, 12)))[1], VenueError)
+                here.hands.move(600)
             assert await refilled(here.live, gap(3, 12)) == []
-            assert len(here.server.asked) == 3
+
+    asyncio.run(run())
+
+
+def test_how_long_a_record_may_be_behind_is_given() -> None:
+    async def run() -> None:
+        async with desk(Venue(Words()), vain_seconds=0.0) as here:
+            for _ in range(2):
+                await failing(here.live, gap(3, 12))
+            assert await refilled(here.live, gap(3, 12)) == []
+
+    asyncio.run(run())
+
+
+@WAYS
+@pytest.mark.parametrize("last", [2, 3, 8, 11])
+def test_a_record_that_is_almost_a_minute_behind_loses_nothing(words: Words, last: int) -> None:
+    """It ends before the gap, or within; the trade after the gap was streamed. The pauses are those of repairs."""
+
+    async def run() -> None:
+        async with desk(Venue(words, 1, last)) as here:
+            found: list[int] = []
+            for pause in (1, 2, 4, 8, 16, 28):
+                ids, error = await failing(here.live, gap(3, 12))
+                assert (sorted(ids), type(error).__base__) == (list(range(3, last + 1)), VenueError)
+                here.hands.move(pause)
+            here.venue.ids = list(range(1, 14))
+            found = await refilled(here.live, gap(last + 1, 12))
+            assert sorted(found) == list(range(last + 1, 13))
+
+    asyncio.run(run())
+
+
+@WAYS
+def test_a_record_that_moves_on_is_given_another_minute(words: Words) -> None:
+    async def run() -> None:
+        async with desk(Venue(words, 1, 8)) as here:
+            for last in (8, 9, 10, 11):
+                here.venue.ids = list(range(1, last + 1))
+                for _ in range(2):
+                    assert sorted((await failing(here.live, gap(3, 12)))[0]) == list(range(3, last + 1))
+                    here.hands.move(59)
+            assert sorted(await refilled(here.live, gap(3, 12))) == list(range(3, 12))
+
+    asyncio.run(run())
+
+
+@WAYS
+def test_what_was_in_doubt_is_forgotten_when_it_is_filled(words: Words) -> None:
+    async def run() -> None:
+        async with desk(Venue(words, 1, 8)) as here:
+            for _ in range(2):
+                await failing(here.live, gap(3, 12))
+                here.hands.move(60)
+            here.venue.ids = list(range(1, 14))
+            assert len(await refilled(here.live, gap(3, 12))) == 10
+            here.venue.ids = list(range(1, 9))
+            for _ in range(2):
+                assert len((await failing(here.live, gap(3, 12)))[0]) == 6
+
+    asyncio.run(run())
+
+
+def test_of_too_many_ranges_in_doubt_the_one_that_was_not_asked_for_longest_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "MOST_DOUBTS", 2)
+
+    async def run() -> None:
+        async with desk(Venue(Words())) as here:
+            for first in (1, 11, 1, 21):  # the third range pushes the second out
+                await failing(here.live, gap(first, first + 9))
+            here.hands.move(60)
+            assert await refilled(here.live, gap(1, 10)) == []
+            for _ in range(2):
+                await failing(here.live, gap(11, 20))
 
     asyncio.run(run())
 
@@ -510,7 +635,10 @@ def test_a_venue_that_sends_three_times_what_was_not_asked_for_is_given_up(words
     async def run() -> None:
         async with desk(Venue(words)) as here:
             here.venue.broken["/trades"] = [page([("BBB", 5, T0, 1.0)]) for _ in range(3)]
-            errors = [(await failing(here.live, gap(3, 12)))[1] for _ in range(3)]
+            errors = []
+            for _ in range(3):
+                errors.append((await failing(here.live, gap(3, 12)))[1])
+                here.hands.move(30)
             assert [type(error).__base__ for error in errors] == [VenueError, VenueError, FeedError]
             assert str(errors[2]) == "the venue sent what was not asked for"
 
@@ -555,12 +683,58 @@ def test_a_cursor_that_does_not_move_ends_in_an_error_and_not_in_a_loop() -> Non
     asyncio.run(run())
 
 
-def test_a_record_that_ends_before_the_gap_does_is_believed_after_three_times() -> None:
+@WAYS
+def test_a_record_that_ends_before_the_gap_does_is_believed_after_three_times_and_a_minute(words: Words) -> None:
     async def run() -> None:
-        async with desk(Venue(Words(by_id=False), 1, 8)) as here:
-            for _ in range(2):
-                assert (await failing(here.live, gap(3, 12)))[0] == [3, 4, 5, 6, 7, 8]
-            assert await refilled(here.live, gap(3, 12)) == [3, 4, 5, 6, 7, 8]
+        async with desk(Venue(words, 1, 8)) as here:
+            for _ in range(3):
+                assert sorted((await failing(here.live, gap(3, 12)))[0]) == [3, 4, 5, 6, 7, 8]
+            here.hands.move(60)
+            assert sorted(await refilled(here.live, gap(3, 12))) == [3, 4, 5, 6, 7, 8]
+
+    asyncio.run(run())
+
+
+def test_of_pages_that_run_downwards_only_the_newest_end_is_in_doubt() -> None:
+    async def run() -> None:
+        venue = Venue(Words(order="down"), 1, 12, missing=[6, 9])
+        async with desk(venue) as here:
+            venue.broken["/trades"] = [page([venue.row(each) for each in (12, 11, 10)])]
+            assert await refilled(here.live, gap(3, 12)) == [12, 11, 10, 8, 7, 5, 4, 3]
+
+    asyncio.run(run())
+
+
+def test_the_rest_of_a_range_is_fetched_although_its_newest_end_is_in_doubt() -> None:
+    async def run() -> None:
+        venue = Venue(Words(order="down"), 1, 10)
+        async with desk(venue) as here:
+            venue.broken["/trades"] = [page([venue.row(each) for each in (10, 9)])]
+            ids, error = await failing(here.live, gap(3, 12))
+            assert ids == [10, 9, 8, 7, 6, 5, 4, 3]
+            assert "ids 11 to 12" in str(error)
+
+    asyncio.run(run())
+
+
+@WAYS
+def test_a_gap_in_doubt_stays_open_and_holds_up_no_other(
+    words: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
+
+    async def run() -> None:
+        venue = Venue(words, 1, 18)
+        async with desk(venue) as here, repairing(here, tmp_path) as (store, repairs):
+            rows = [Tick("small-venue", "AAA", each, T0 + each - 1, 100.0, 1.0, "buy") for each in (2, 13, 24)]
+            store.append(rows, holes=[hole(3, 12), hole(14, 23)]).result()
+            for each in (hole(14, 23), hole(3, 12)):
+                repairs.begin(each)
+            await until(lambda: [each.state for each in store.gaps()] == ["filled", "open"])
+            await here.server.until(len(here.server.asked) + 5)
+            assert [each.state for each in store.gaps()] == ["filled", "open"]
+            venue.ids = list(range(1, 25))
+            await until(lambda: [each.state for each in store.gaps()] == ["filled", "filled"])
 
     asyncio.run(run())
 
@@ -629,6 +803,7 @@ def test_nothing_where_the_venue_has_cut_off_its_record_is_not_the_word_that_the
         async with desk(Venue(Words(keeps_ms=48 * HOUR))) as here:
             for _ in range(2):
                 await failing(here.live, gap(3, 12, T0 - 50 * HOUR))
+                here.hands.move(30)
             assert isinstance((await failing(here.live, gap(3, 12, T0 - 50 * HOUR)))[1], Unfillable)
 
     asyncio.run(run())
