@@ -16,7 +16,9 @@ from ingest import SymbolHealth
 from market import MINUTE, Instrument, PairscopeError, Tick, Timeframe, UnknownName, WrongUse, iso
 from pairscope.alerts.records import Asked, pages_of, read_alerts, rule_records, target_named
 from pairscope.commands import perform, plain
+from pairscope.exports import label_of
 from pairscope.handover import LOOPBACK
+from pairscope.legs import ended_at, legs_of
 from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import moment_ms
@@ -89,22 +91,28 @@ def _pair_record(asked: QueryParams, runtime: Runtime) -> dict[str, Any]:
     options = {PAIR_OPTIONS[name][0]: _read_option(name, text) for name, text in asked.items()}
     legs = {leg: runtime.reader.resolve(options.pop(leg, "")) for leg in ("y", "x")}
     request = PairRequest(**{"timeframe": Timeframe(MINUTE), "bars": BARS_BY_DEFAULT, **options, **legs})
-    now, timeframe = runtime.now_at(request.y.venue), request.timeframe
-    end = timeframe.floor(now) + timeframe.ms
-    start = end - request.bars * timeframe.ms
-    y, x = (runtime.reader.bars(each, timeframe, start, end, now=now) for each in legs.values())
-    found = runtime.pairs.analyse(request, y, x, now=now)  # a page that shows the same pair has computed most of it
-    return {**found.to_record(), "label": runtime.reader.label(request.y)}
+    y, x = legs_of(runtime, request, ended_at(runtime, *legs.values()))
+    # A page that shows the same pair has computed most of it.
+    found = runtime.pairs.analyse(request, y, x, now=runtime.now_at(request.y.venue))
+    return {**found.to_record(), "label": label_of(runtime.reader, tuple(legs.values()))}
 
 
 def _read_option(name: str, text: str) -> Any:
+    read = PAIR_OPTIONS[name][1]
     try:
-        value = PAIR_OPTIONS[name][1](text)
+        value = read(text)
     except ValueError as error:
-        raise WrongUse(f"{name} is {text[:40]!r}; expected a number") from error
+        expected = "true or false" if read is _truth else "a number"
+        raise WrongUse(f"{name} is {text[:40]!r}; expected {expected}") from error
     if name in LEAST and not LEAST[name] <= value <= MOST_WHOLE:
         raise WrongUse(f"{name} is {text[:40]}; expected a whole number from {LEAST[name]} to {MOST_WHOLE:,}")
     return min(value, MOST_BARS) if name == "bars" else value
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("0", "1", "true", "false"):
+        raise ValueError(text)
+    return text.lower() in ("1", "true")
 
 
 BARS_BY_DEFAULT, MOST_BARS = 1_440, 86_400
@@ -120,8 +128,8 @@ PAIR_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "window": ("window", int),
     "method": ("method", str),
     "fit": ("fit", str),
-    "log": ("log", lambda text: text in ("1", "true")),
-    "intercept": ("intercept", lambda text: text in ("1", "true")),
+    "log": ("log", _truth),
+    "intercept": ("intercept", _truth),
     "fill": ("fill", int),
     "minimum_volume": ("minimum_volume", float),
     "entry_z": ("entry", float),
@@ -171,12 +179,6 @@ def _whole(most: int) -> Callable[[str], int]:
         return value
 
     return read
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("0", "1", "true", "false"):
-        raise ValueError(text)
-    return text.lower() in ("1", "true")
 
 
 MOST_ALERTS = 10_000

@@ -97,7 +97,7 @@ def write_export(
     if asked.what == "bars":
         bars = (some for name in asked.instruments for some in all_bars(reader, name, asked, now=now))
         return write_bars(target, _counted(bars, told), asked.file_format, label=label)
-    return write_analysis(target, _analysis(reader, asked, now=now), asked.file_format, label=label)
+    return write_analysis(target, _analysis(reader, asked, told, now=now), asked.file_format, label=label)
 
 
 def export_alerts(
@@ -135,19 +135,24 @@ def _counted(pieces: Iterable[Piece], told: Callable[[int], None]) -> Iterator[P
         yield piece
 
 
-def _analysis(reader: SqliteReader, asked: Export, *, now: int) -> "PairAnalysis":
+def _analysis(reader: SqliteReader, asked: Export, told: Callable[[int], None], *, now: int) -> "PairAnalysis":
     from analytics import analyze_pair  # a second of imports, which no other export needs
 
     if len(asked.instruments) != 2:
         raise WrongUse(f"a pair has two legs, first y, then x, not {len(asked.instruments)}")
-    y, x = (whole_bars(reader, name, asked, now=now) for name in asked.instruments)
-    return analyze_pair(y, x, now_ms=now, **asked.options)
+    y, x = (_whole(name, asked, _counted(all_bars(reader, name, asked, now=now), told)) for name in asked.instruments)
+    found = analyze_pair(y, x, now_ms=now, **asked.options)
+    told(0)
+    return found
 
 
 def whole_bars(reader: SqliteReader, name: Instrument, asked: Export, *, now: int) -> Bars:
     """Read the bars of an instrument between the times asked for as one."""
-    nothing = bars_from_rows(name, asked.timeframe, [])
-    return reduce(join_bars, all_bars(reader, name, asked, now=now), nothing)
+    return _whole(name, asked, all_bars(reader, name, asked, now=now))
+
+
+def _whole(name: Instrument, asked: Export, pieces: Iterable[Bars]) -> Bars:
+    return reduce(join_bars, pieces, bars_from_rows(name, asked.timeframe, []))
 
 
 def all_bars(reader: SqliteReader, name: Instrument, asked: Export, *, now: int) -> Iterator[Bars]:
@@ -205,6 +210,9 @@ def write_file(
     """
 
     def told(rows: int) -> None:
+        if asked.what == "analytics":  # how far an analysis is cannot be told
+            progress.say(0.0)
+            return
         share = min(0.99, rows / expected.rows) if expected.rows else 0.99
         progress.say(share, f"{rows:,} of about {expected.rows:,} rows")
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from analytics import analyze_pair
 from ingest import Ingestor
-from market import DAY, Tick, WrongUse
+from market import DAY, MINUTE, Tick, WrongUse, iso
 from pairscope.api import MAX_COMMAND_BYTES, READ_AT_MOST, api_routes
 from pairscope.commands import plain
 from pairscope.exports import Written
@@ -317,6 +317,34 @@ def test_a_pair_is_told_as_python_tells_it(desk: Desk) -> None:
     assert told["label"] == "LIVE"
 
 
+@pytest.mark.parametrize("text", ["True", "true", "TRUE", "1"])
+def test_true_is_true_however_it_is_written(desk: Desk, text: str) -> None:
+    hours_of_two_legs(desk)
+    found = [strict(desk.get(f"{PAIR}&intercept={text}&log={text}").text), strict(desk.get(f"{PAIR}&log=True").text)]
+    assert found[0]["beta"] == found[1]["beta"]
+    assert (found[0]["intercept"], found[0]["log"]) == (True, True)
+    assert strict(desk.get(f"{PAIR}&intercept=False").text)["intercept"] is False
+
+
+def test_a_pair_with_a_leg_of_a_file_is_not_called_live(desk: Desk) -> None:
+    hours_of_two_legs(desk)
+    ended = now_ms() - 10 * DAY
+    ticks = [Tick("import", "AUSDT", n, ended + n * 30_000, 50 + n % 7, 1.0, None) for n in range(200)]
+    desk.store.append(ticks).result()
+    told = strict(desk.get(PAIR.replace("BTCUSDT", "AUSDT").replace("kraken", "import")).text)
+    assert told["label"] == "FILE"
+
+
+def test_a_pair_of_files_is_told_as_of_their_end(desk: Desk) -> None:
+    ended = now_ms() - 10 * DAY
+    for symbol, price in (("AUSDT", 50.0), ("BUSDT", 80.0)):
+        ticks = [Tick("import", symbol, n, ended + n * 30_000, price + n % 7, 1.0, None) for n in range(400)]
+        desk.store.append(ticks).result()
+    told = strict(desk.get("/api/analytics/pair?symbol_a=import:AUSDT&symbol_b=import:BUSDT&bars=100").text)
+    assert told["n"] == 100
+    assert told["end"] <= iso(ended + 400 * 30_000 + MINUTE)
+
+
 def test_a_pair_of_too_few_bars_is_told_with_its_verdict(desk: Desk) -> None:
     hours_of_two_legs(desk)
     told = strict(desk.get(f"{PAIR}&bars=20").text)
@@ -329,6 +357,8 @@ def test_a_pair_of_too_few_bars_is_told_with_its_verdict(desk: Desk) -> None:
     [
         ("&windw=5", "did you mean window"),
         ("&window=x", "expected a number"),
+        ("&intercept=yes", "intercept is 'yes'; expected true or false"),
+        ("&log=", "expected true or false"),
         ("&method=olz", "did you mean ols"),
         ("&timeframe=1M", "unknown timeframe"),
         ("&exit_z=9", "exit is 9"),

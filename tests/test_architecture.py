@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROWS = (
     {"app"},
-    {"dashboard", "views", "api", "cli", "__main__"},
+    {"dashboard", "views", "api", "cli", "__main__", "legs"},
     {"runtime"},
     {"optimize", "screener"},
     {

@@ -8,11 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from market import SECOND, Instrument, Tick, Timeframe
+from pairscope.legs import ended_at
 from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime, now_ms
 from pairscope.settings import Settings
 from pairscope.views.clock import Clock
-from pairscope.views.ended import ended_at, ended_mark, ended_text
+from pairscope.views.ended import ended_mark, ended_text
 from pairscope.views.explore_panels import Scene
 from pairscope.views.explore_ticks import tick_findings
 from pairscope.views.heading import Pulse

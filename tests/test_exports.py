@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import analytics
 from market import IMPORTED, MINUTE, Instrument, Timeframe, WrongUse
 from pairscope.cli import main
 from pairscope.exports import (
@@ -110,6 +111,21 @@ def test_an_export_that_is_cancelled_leaves_no_file(store: SqliteStore, tmp_path
 
     with pytest.raises(Cancelled):
         write_file(store, asked("ticks"), tmp_path / "x.csv", Hasty(), expected=Expected(2_400, 1), now=END)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_analysis_that_is_cancelled_while_it_is_made_is_not_written(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress, analyze = Progress(), analytics.analyze_pair
+
+    def cancelled_meanwhile(*given: Any, **options: Any) -> Any:
+        progress.end()
+        return analyze(*given, **options)
+
+    monkeypatch.setattr(analytics, "analyze_pair", cancelled_meanwhile)
+    with pytest.raises(Cancelled):
+        write_file(store, asked("analytics"), tmp_path / "x.csv", progress, expected=Expected(2_400, 1), now=END)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,7 +24,7 @@ from pairscope.commands import (
     plan_import,
     read_files,
 )
-from pairscope.handover import hand_over
+from pairscope.handover import SECONDS, hand_over
 from pairscope.runtime import (
     fetch_listing,
     find_symbols,
@@ -38,7 +38,6 @@ from store import Deletion, Owner, find_owner, store_path
 STATUS_SECONDS = 5.0
 """A process that does not tell its state within this is hung."""
 
-CHANGE_SECONDS = 60.0
 IMPORT_SECONDS = 3600.0
 """A file of 20 million trades takes minutes."""
 
@@ -117,7 +116,7 @@ def change(
     name: str,
     arguments: dict[str, object],
     *,
-    seconds: float = CHANGE_SECONDS,
+    seconds: float = SECONDS,
     begin: bool = False,
 ) -> Outcome:
     """Run a writing command where the store is owned, or here when nobody owns it; `begin` one if there is none."""

@@ -6,10 +6,11 @@ import streamlit as st
 
 from market import Bars, Instrument, Label, Tick, UnknownName
 from pairscope.charts import blank, candles
+from pairscope.legs import ended_at
 from pairscope.live_chart import live_chart
 from pairscope.runtime import Runtime
 from pairscope.views.clock import Clock
-from pairscope.views.ended import ended_at, ended_mark, ended_text
+from pairscope.views.ended import ended_mark, ended_text
 from pairscope.views.figures import Units, figures_of, show_cards, units_of
 from pairscope.views.heading import Pulse, coverage_of, show_coverage, show_heading
 from pairscope.views.market_choices import Asked

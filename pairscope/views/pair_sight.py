@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from market import Bars, Instrument, Label, UnknownName, WrongUse, bars_from_rows
+from market import Bars, Label, WrongUse
 from pairscope.exports import label_of
+from pairscope.legs import ended_at, legs_of
 from pairscope.pairs import PairRequest
 from pairscope.runtime import Runtime
-from pairscope.views.ended import ended_at
 
 if TYPE_CHECKING:
     from analytics import PairAnalysis
@@ -33,7 +33,7 @@ class Sight:
 def sight_of(runtime: Runtime, request: PairRequest) -> Sight:
     """Read both legs, and analyse them once the numbers are ready."""
     ends = ended_at(runtime, request.y, request.x)
-    y, x = (_bars(runtime, request, each, ends) for each in (request.y, request.x))
+    y, x = legs_of(runtime, request, ends)
     label = label_of(runtime.reader, (request.y, request.x))
     if not runtime.warming.ready(request.method):
         first = " (first start only), about 20 s" if runtime.warming.seconds > COMPILING_SECONDS else ""
@@ -44,14 +44,3 @@ def sight_of(runtime: Runtime, request: PairRequest) -> Sight:
     except WrongUse as error:
         return Sight(y, x, label, refused=f"{str(error)[:1].upper()}{str(error)[1:]}.", ends_ms=ends)
     return Sight(y, x, label, found, ends_ms=ends)
-
-
-def _bars(runtime: Runtime, request: PairRequest, leg: Instrument, ends_ms: int | None) -> Bars:
-    there = runtime.now_at(leg.venue)
-    last = there if ends_ms is None else min(there, ends_ms - 1)
-    end = request.timeframe.floor(last) + request.timeframe.ms
-    try:
-        start = end - request.bars * request.timeframe.ms
-        return runtime.reader.bars(leg, request.timeframe, start, end, now=there)
-    except UnknownName:  # it is streamed, but has not traded yet
-        return bars_from_rows(leg, request.timeframe, [])
