@@ -132,7 +132,7 @@ class Channel:
         return task
 
     def _cover(self, gap: Gap) -> None:
-        if self.feed.candle_lengths:
+        if self.feed.candle_lengths and not self._rest:  # after it, `complete` finds the gap
             self._spawn(self._history.cover(gap))
 
     def _reap(self, task: asyncio.Task[None]) -> None:
@@ -382,7 +382,8 @@ class Channel:
         if self.feed.candle_lengths and new:
             for line in new:
                 line.has_history = True
-            self._spawn(self._history.begin([line.instrument for line in new]))
+            for fetch in (self._history.begin, self._history.complete):
+                self._spawn(fetch([line.instrument for line in new]))
 
     async def _catch_up(self, silences: Sequence[tuple[Line, Silence]]) -> None:
         """Open the holes up to the present now: a quiet symbol's next trade may be minutes away.

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ingest import FeedStatus, Ingestor
-from market import HOUR, SECOND, Instrument
+from market import DAY, HOUR, MINUTE, SECOND, Hole, Instrument, Timeframe
 from pairscope.feeds.simulated import Simulated
+from pairscope.recording.line import STOPPED
 from store import SqliteStore
 from tests.contracts.store import BTC, T0, trade
 from tests.recording.scripted import LiveScript, recording, wait
@@ -22,6 +23,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("channel.WATCH", "channel.UNDER_WAY", "channel.REORDER", "channel.SPEAKS"):
         monkeypatch.setattr(f"pairscope.recording.{name}_SECONDS", 0.01)
     monkeypatch.setattr("pairscope.recording.intake.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pairscope.recording.history.FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -283,6 +285,60 @@ def test_going_on_without_a_rest_and_ending_in_one_do_nothing(store: SqliteStore
         feed.send(*trades(6, 7))
         wait(lambda: len(stored(store)) == 7)
         ingestor.rest("stopped")
+
+
+def lost_week(store: SqliteStore) -> LiveScript:
+    """Return a venue that has a week's candles but not its trades, and does not answer yet."""
+    if not stored(store):
+        store.append([trade(1, T0 - 7 * DAY)]).result()
+    feed = LiveScript()
+    feed.candle_lengths = (Timeframe(MINUTE),)
+    feed.refills = feed.answers = False
+    feed.send(trade(100, T0), connected=True)
+    return feed
+
+
+def has_week(store: SqliteStore) -> bool:
+    return len(store.bars(BTC, "1m", T0 - 7 * DAY, T0)) == 7 * DAY // MINUTE
+
+
+def test_candles_that_a_pause_kept_from_an_abandoned_gap_are_fetched_after_it(store: SqliteStore) -> None:
+    feed = lost_week(store)
+    with recording(feed, store=store) as ingestor:
+        wait(lambda: store.gaps(state="abandoned"))
+        wait(lambda: any(end == T0 + MINUTE for _, _, end in feed.candles_asked))
+        ingestor.rest("paused")
+        feed.answers = True
+        ingestor.go_on()
+        feed.send(connected=True)
+        wait(lambda: has_week(store))
+
+
+def test_candles_over_an_abandoned_gap_that_one_process_did_not_get_are_fetched_by_the_next(
+    store: SqliteStore,
+) -> None:
+    with recording(lost_week(store), store=store):
+        wait(lambda: store.gaps(state="abandoned"))
+    again = lost_week(store)
+    again.answers = True
+    with recording(again, store=store):
+        wait(lambda: has_week(store))
+
+
+def test_a_gap_that_is_left_out_while_recording_rests_gets_its_candles_after_it(store: SqliteStore) -> None:
+    store.append([], holes=[Hole(ETH, 6, 9, T0 - 7 * DAY, T0, STOPPED)]).result()
+    feed = LiveScript([], BTC)
+    feed.candle_lengths = (Timeframe(MINUTE),)
+    with recording(feed, store=store) as ingestor:
+        begun(feed, store)
+        ingestor.rest("paused")
+        feed.candles_asked.clear()
+        ingestor.add(ETH)
+        wait(lambda: ingestor.health().gaps_left_out == 1)
+        assert feed.candles_asked == []
+        ingestor.go_on()
+        feed.send(connected=True)
+        wait(lambda: len(store.bars(ETH, "1m", T0 - 7 * DAY, T0)) == 7 * DAY // MINUTE)
 
 
 def test_the_simulated_market_goes_on_where_it_was_paused(store: SqliteStore) -> None:
