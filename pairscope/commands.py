@@ -241,6 +241,11 @@ def plan_import(upload: Upload, stored: Sequence[Instrument]) -> Plan:
             "store them as a file's own with venue='import'"
         )
     _keep_apart(stored, upload.instruments)
+    if upload.ticks is not None and (unordered := upload.ticks.unordered()):
+        plan.notes.append(
+            f"{unordered:,} trades without an id share their time with one of another price: stored, their order is "
+            "lost, and bars may open and close with another of them than in the file."
+        )
     renamed: dict[Instrument, str] = {}
     for name, found in upload.bars.items():
         bars = found[found.volume != 0]

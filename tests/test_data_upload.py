@@ -436,3 +436,24 @@ def test_the_page_and_the_command_store_the_same(tmp_path: Path, store: SqliteSt
     upload = read_upload(tmp_path / "a.csv")
     outcome = store_plan(plan_import(upload, ()), store, Progress())
     assert outcome.values["stored"] == held_in(upload)[0].count == 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "many"),
+    [
+        ("1700000040,A,5,1 1700000040,A,6,1 1700000041,A,7,1", 2),
+        ("1700000040,A,5,1 1700000041,A,6,1", 0),
+        ("1700000040,A,5,1 1700000040,A,5,2 1700000040,B,6,1", 0),
+        ("1700000041,A,5,1 1700000040,B,7,1 1700000041,B,6,1 1700000041,A,9,1 1700000040,B,8,1", 4),
+    ],
+)
+def test_an_import_tells_of_trades_whose_order_is_lost(rows: str, many: int) -> None:
+    upload = read_upload("\n".join(["time,symbol,price,qty", *rows.split()]).encode(), name="a.csv")
+    notes = plan_import(upload, ()).notes
+    assert [note.split(" trades")[0] for note in notes if "order is lost" in note] == ([str(many)] if many else [])
+
+
+def test_trades_with_ids_of_their_own_keep_their_order() -> None:
+    rows = ["time,symbol,price,qty,trade_id,venue", "1700000040000,A,5,1,8,import", "1700000040000,A,6,1,9,import"]
+    upload = read_upload("\n".join(rows).encode(), name="a.csv")
+    assert not [note for note in plan_import(upload, ()).notes if "order is lost" in note]

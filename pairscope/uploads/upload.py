@@ -28,6 +28,7 @@ from market import (
     coarsen,
     did_you_mean,
 )
+from pairscope.uploads.ids import Ids
 
 MAX_LINE = 1_000_000
 """Bytes of the longest line that is read; the largest real frame, a depth snapshot, has 64,000."""
@@ -318,6 +319,21 @@ class TickColumns:
                 Tick(named[code].venue, named[code].symbol, trade_id, time, price, qty, SIDES[side])
                 for code, time, price, qty, trade_id, side in rows
             ]
+
+    def unordered(self) -> int:
+        """Count the trades with ids of ours that share their time with one of another price.
+
+        Stored trades of one time are in the order of their ids, which ours know nothing of.
+        """
+        rows = np.flatnonzero(self.trade_id // Ids.SLOTS == self.time)
+        rows = rows[np.argsort(self.code[rows], kind="stable")]
+        if not len(rows):
+            return 0
+        begins = np.ones(len(rows), np.bool_)
+        begins[1:] = (np.diff(self.code[rows]) != 0) | (np.diff(self.time[rows]) != 0)
+        moments, price = np.flatnonzero(begins), self.price[rows]
+        differ = np.minimum.reduceat(price, moments) != np.maximum.reduceat(price, moments)
+        return int(np.diff(moments, append=len(rows))[differ].sum())
 
     def of(self, instrument: Instrument) -> "TickColumns":
         """Return the trades of one instrument."""
