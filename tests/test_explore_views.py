@@ -273,6 +273,45 @@ def test_a_result_is_made_once_for_all_that_ask_for_the_same() -> None:
     assert made == ["a", "b"]
 
 
+def renewed(view: Scene, y: Bars, x: Bars) -> Scene:
+    """The same scene at the same time, after bars have come, gone or changed."""
+    now = view.runtime.now_at(REQUEST.y.venue)
+    found = analyze_pair(y, x, now_ms=now, previous=view.found, **REQUEST.options())
+    return replace(view, bars=(y, x), found=found)
+
+
+def changed(bars: Bars, row: int, **columns: Any) -> Bars:
+    """The same bars, but for one."""
+    whole = {name: getattr(bars, name).copy() for name in columns}
+    for name, value in columns.items():
+        whole[name][row] = value
+    return replace(bars, **whole)
+
+
+def test_what_is_kept_is_made_anew_when_an_earlier_bar_comes_goes_or_changes() -> None:
+    view = scene()
+    y, x = view.bars
+    few, gap = slice(800, None), np.arange(900) != 450
+    looks = [
+        (y, x), (y[few], x[few]), (y[gap], x[gap]), (changed(y, 450, close=1.0), x), (y, changed(x, 450, close=1.0)),
+        (y[1:], x[1:]),
+    ]  # fmt: skip
+    scenes = [renewed(view, *legs) for legs in looks]
+    assert len({each.found.summary.end for each in scenes}) == 1
+    assert len({each.key for each in scenes}) == len(looks)
+    counts = [len(kept(each.key, "count", partial(residuals_of, each, SPREAD)).time) for each in scenes]
+    assert counts == [900, 100, 899, 900, 900, 899]
+
+
+def test_what_is_kept_stays_while_only_the_bar_that_forms_changes() -> None:
+    view = scene()
+    y, x = (changed(leg, -1, forming=True) for leg in view.bars)
+    forms = renewed(view, y, x)
+    assert forms.key == renewed(view, changed(y, -1, close=1.0), x).key
+    assert forms.key != view.key, "it has closed"
+    assert renewed(view, y[:0], x[:0]).key
+
+
 # ---------------------------------------------------------------------------------------------------- residuals
 
 

@@ -25,8 +25,8 @@ from pairscope.views.pair_choices import PARTS
 from pairscope.views.pair_figures import cards_of, moved_text, waiting_cards
 from pairscope.views.pair_heading import is_current, worse
 from pairscope.views.pair_sight import Sight
-from pairscope.views.verdict import last_signals, reason_text, signal_badge
-from tests.test_pairs import COUNT, REQUEST, analyse, leg
+from pairscope.views.verdict import last_signals, no_signals_text, reason_text, signal_badge
+from tests.test_pairs import COUNT, REQUEST, START, analyse, leg
 
 NAN = float("nan")
 UNITS = (Units("ETH", "USDT"), Units("BTC", "USDT"))
@@ -203,6 +203,28 @@ def test_the_last_signals_are_the_changes_of_the_state_newest_first(found: Any) 
     assert all(abs(each.zscore) >= REQUEST.entry for each in signals if each.deed in ("long", "short"))
     assert last_signals(found, Clock(), 2, now=now) == signals[:2]
     assert last_signals(found, Clock("Asia/Tokyo"), 1, now=now)[0].time != signals[0].time
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_position_that_began_before_the_bars_shown_is_no_signal_and_no_trip(side: int) -> None:
+    pairs, asked = Pairs(), replace(REQUEST, exit=0.0)
+    whole = analyse(pairs, asked)
+    held = int(np.flatnonzero(whole.columns["state"] == side)[1])
+    now = START + 1_000 * COUNT
+    later = pairs.analyse(asked, leg(asked.y)[held:], leg(asked.x)[held:], now=now)
+    assert later.columns["state"][0] == side
+    before, after = (last_signals(each, Clock(), COUNT, now=now) for each in (whole, later))
+    state = whole.columns["state"]
+    assert len(after) == np.count_nonzero(state[held + 1 :] != state[held:-1]) > 3
+    assert after == before[: len(after)]
+    began = np.flatnonzero((state[held + 1 :] != state[held:-1]) & (state[held + 1 :] != 0))
+    assert later.summary.realised_trips == len(began) - (state[-1] != 0)
+
+
+def test_no_signals_have_a_reason_also_where_a_position_is_held(found: Any) -> None:
+    assert no_signals_text(found) == "No z-score has reached ±2 in the bars shown."
+    for state, said in ((np.ones(3, np.int8), "No signal in the bars shown: "), (np.empty(0, np.int8), "No z-score ")):
+        assert no_signals_text(replace(found, columns={"state": state})).startswith(said)
 
 
 def test_signals_of_another_day_have_their_day(found: Any) -> None:

@@ -1,5 +1,6 @@
 """What the sections of the Explore page share: what they look at, what is kept of it, and how a chart is framed."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,22 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """What a result depends on: the store, what is asked, and the last closed bar."""
-        return f"{self.runtime.settings.store} {self.request} {self.found.summary.end} {self.found.summary.tested_end}"
+        """What a result depends on: the store, what is asked, the closed bars, and the tests with their hedge."""
+        summary, hedge = self.found.summary, self.found.examination.hedge
+        return (
+            f"{self.runtime.settings.store} {self.request} {summary.end} {self.fingerprint()} "
+            f"{summary.tested_end} {hedge.beta}"
+        )
+
+    def fingerprint(self) -> int:
+        """Return a number that is another one as soon as a closed bar comes, goes or changes, also an early one.
+
+        The forming bar is left out, or it would be another one at every trade.
+        """
+        number = 0
+        for column in self.closed():
+            number = zlib.crc32(column.data, number)
+        return number
 
     def closed(self) -> tuple[Integers, Floats, Floats]:
         """Return times and prices of the closed bars."""

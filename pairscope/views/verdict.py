@@ -61,9 +61,12 @@ class Signal:
 
 
 def last_signals(found: "PairAnalysis", clock: Clock, limit: int = SIGNALS_SHOWN, *, now: int) -> list[Signal]:
-    """Return the last changes of the state, the newest first; with their days where not all are of today."""
+    """Return the last changes of the state, the newest first; with their days where not all are of today.
+
+    A position that began before the bars shown is no change: its signal has left with its bar.
+    """
     state, zscore = found.columns["state"], found.columns["zscore"]
-    changes = np.flatnonzero(np.diff(state, prepend=np.int8(0)) != 0)[-limit:][::-1]
+    changes = np.flatnonzero(np.diff(state, prepend=state[:1]) != 0)[-limit:][::-1]
     times = clock.column_texts((found.joined.time[changes] + found.joined.timeframe.ms).tolist(), now)
     return [
         Signal(time, float(zscore[at]), DEEDS[int(state[at])]) for time, at in zip(times, changes.tolist(), strict=True)
@@ -75,10 +78,18 @@ def show_signals(found: "PairAnalysis", clock: Clock) -> None:
     st.markdown(f"**Last signals**, {inert(clock.name)}", help=f"{tooltip('state')} {SIGNAL_MEANING}")
     signals = last_signals(found, clock, now=now_ms())
     if not signals:
-        st.caption(f"No z-score has reached ±{found.options.entry:g} in the bars shown.")
+        st.caption(no_signals_text(found))
         return
     rows = "".join(f"\n| {each.time} | {signed_text(each.zscore, 2)} | {each.deed} |" for each in signals)
     st.markdown(f"| time | z, σ | do |\n|:--|--:|:--|{rows}", width="stretch")
+
+
+def no_signals_text(found: "PairAnalysis") -> str:
+    """Say why no signal is shown; a position can be older than all bars shown."""
+    state = found.columns["state"]
+    if len(state) and state[0]:
+        return "No signal in the bars shown: the position began before them."
+    return f"No z-score has reached ±{found.options.entry:g} in the bars shown."
 
 
 def show_download(pairs: Pairs, offer: Offer, request: PairRequest | None = None) -> None:

@@ -110,10 +110,22 @@ def test_trips_by_hand() -> None:
 
 
 def test_a_reversal_ends_one_trip_and_begins_another_and_an_open_one_is_none() -> None:
-    y, x = np.array([10.0, 12, 11, 10]), np.full(4, 1.0)
-    trips = completed_trips(y, x, np.zeros(4), np.array([-1, 1, -1, -1], np.int8))
+    y, x = np.array([10.0, 10, 12, 11, 10]), np.full(5, 1.0)
+    trips = completed_trips(y, x, np.zeros(5), np.array([0, -1, 1, -1, -1], np.int8))
     assert trips.completed == 2
     assert trips.mean_bp == pytest.approx(1e4 * ((-2 / 10) + (-1 / 12)) / 2)
+
+
+@pytest.mark.parametrize(("after", "completed"), [(0, 1), (-1, 2)])
+def test_a_position_that_began_before_the_first_row_is_no_trip(after: int, completed: int) -> None:
+    y, x = np.array([99.0, 10, 10, 11, 11]), np.full(5, 1.0)
+    trips = completed_trips(y, x, np.zeros(5), np.array([1, after, after, 1, 0], np.int8))
+    assert trips.completed == completed
+    assert trips.mean_bp == pytest.approx(0 if after == 0 else 1e4 * (-1 / 10) / 2)
+
+
+def test_a_position_of_all_rows_is_no_trip() -> None:
+    assert completed_trips(np.ones(3), np.ones(3), np.ones(3), np.ones(3, np.int8)).completed == 0
 
 
 def test_no_position_is_no_trip() -> None:
