@@ -11,6 +11,7 @@ from pairscope.alerts.levels import level_of
 from pairscope.alerts.metrics import METRICS
 from pairscope.alerts.records import severity_of
 from pairscope.alerts.rules import SEVERITIES, describe_pair, legs_of, rule_of, sentence
+from pairscope.alerts.wording import beside, readable
 from pairscope.stores.alerts import Decision, Waiting
 
 VERSION = 1
@@ -153,7 +154,9 @@ def title_of(decision: Decision) -> str:
     words = metric.words if metric else decision.metric
     value = _number(decision.value)
     level = level_of(decision.rule, decision.metric, value, _number(decision.threshold))
-    return _inert(f"{describe_pair(decision.target)}: {words} {decision.direction} {shown(level)} ({shown(value)})")
+    limit = "–" if level is None else readable(level)
+    seen = "–" if value is None else beside(value, level, shown)
+    return _inert(f"{describe_pair(decision.target)}: {words} {decision.direction} {limit} ({seen})")
 
 
 def rule_words(decision: Decision) -> str:
@@ -194,11 +197,11 @@ def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def shown(value: float | None) -> str:
-    """Write a number as short as people like it."""
+def shown(value: float | None, more: int = 0) -> str:
+    """Write a number as short as people like it, or with so many digits more."""
     if value is None:
         return "–"
-    text = f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
+    text = f"{value:,.{2 + more}f}" if abs(value) >= 1 else f"{value:.{3 + more}g}"
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 

@@ -1,12 +1,16 @@
 """Conditions and pairs in plain words."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pairscope.alerts.comparisons import Comparison, Joined, Node
 from pairscope.alerts.metrics import METRICS
 
 PLURAL = ("stale", "gap")
+
+FIGURES = 10
+"""Of a number for people, at most."""
 
 _BETWEEN_LEGS = re.compile(r"/(?=[^/:]+:)")
 
@@ -73,7 +77,33 @@ def predicate(comparison: Comparison, *, past: bool = False) -> str:
 
 def readable(number: float) -> str:
     """Write a number for people: ``65,000``, ``0.05``."""
-    return f"{number:,.10g}"
+    return f"{number:,.{FIGURES}g}"
+
+
+def beside(value: float, level: float | None, write: Callable[[float, int], str]) -> str:
+    """Write a value that stands beside its level: as short as usual, or with the digits it takes to tell them apart.
+
+    Rounding moves it by less than its distance from the level, so that it stays on its side: 1.08523 beside 1.0852 is
+    neither 1.09 nor 1.085. Where the first ten figures of both are the same, they are written the same.
+
+    Args:
+        value: what was seen.
+        level: what it was compared with, written by `readable`; None where it is not known.
+        write: writes a number with so many digits more than usual.
+    """
+    if level is None or not math.isfinite(value - level):
+        return write(value, 0)
+    seen, held = _read(readable(value)), _read(readable(level))
+    for more in range(FIGURES):
+        text = write(value, more)
+        moved = abs(_read(text) - seen)
+        if moved == 0 or moved < abs(seen - held):
+            return text
+    return readable(value)
+
+
+def _read(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def describe_pair(target: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from market import HOUR, Instrument, PairscopeError, WrongUse, iso
 from pairscope.alerts.commands import settle, test_channels
 from pairscope.alerts.explain import explain
+from pairscope.alerts.messages import shown
 from pairscope.alerts.preview import Preview, preview
 from pairscope.alerts.quiet import parse_span
 from pairscope.alerts.records import (
@@ -21,6 +22,7 @@ from pairscope.alerts.records import (
     targets_of,
 )
 from pairscope.alerts.rules import EVERY, Severity, describe_pair, sentence, values_of
+from pairscope.alerts.wording import beside, readable
 from pairscope.cli.analyzing import METHODS, demand_span
 from pairscope.cli.changing import change
 from pairscope.cli.options import Parser, moment, positive, with_venue
@@ -322,7 +324,8 @@ def reached_pages(settings: Settings) -> str:
 
 def _alert_line(row: Mapping[str, Any]) -> str:
     late = f", late by {row['late_seconds']:.0f} s" if row["late"] else ""
-    value, level = ("–" if row[name] is None else f"{row[name]:g}" for name in ("value", "level"))
+    level = "–" if row["level"] is None else readable(row["level"])
+    value = "–" if row["value"] is None else beside(row["value"], row["level"], shown)
     sent = ", ".join(f"{each['channel']} {each['state']}" for each in row["deliveries"])
     what = f"{row['metric']} {row['direction']} {level}: {value}{late}"
     parts = [row["reason"] if row["outcome"] != "fired" else "", sent]

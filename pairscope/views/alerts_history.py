@@ -24,7 +24,7 @@ from pairscope.stores.alerts import (
     read_rules,
 )
 from pairscope.views.alerts_detail import show_detail
-from pairscope.views.alerts_words import SEVERITIES, STATES, late_text, value_text, what_text, word_of
+from pairscope.views.alerts_words import SEVERITIES, STATES, late_text, seen_text, what_text, word_of
 from pairscope.views.clock import Clock
 from pairscope.views.data_files import stamp
 from pairscope.views.live_part import live_part
@@ -215,7 +215,7 @@ def history_rows(decisions: Sequence[Decision], clock: Clock, now: int) -> list[
             "severity": [severity_of(each.rule)],
             "pair": describe_pair(each.target),
             "what": what_text(each),
-            "value": value_text(each.metric, each.value),
+            "value": seen_text(each),
             "rule": each.rule_id,
             "more": " · ".join(filter(None, (each.reason, late_text(each), each.note))) or None,
             "id": each.id,

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pairscope.alerts.levels import level_of
 from pairscope.alerts.metrics import METRICS
 from pairscope.alerts.records import Stand, state_of
 from pairscope.alerts.rules import describe_pair
-from pairscope.alerts.wording import readable
+from pairscope.alerts.wording import beside, readable
 from pairscope.stores.alerts import Decision, Receipt
 from pairscope.views.clock import Clock
 from pairscope.views.numerals import digits_of, length_text
@@ -41,19 +42,26 @@ WHOLE = frozenset({"stale", "gap"})
 """Metrics that are counted: seconds, gaps."""
 
 
-def value_text(metric: str, value: float | None) -> str:
-    """Write a value with the unit of its metric: 2.310 σ; a dash when it is not known."""
+def value_text(metric: str, value: float | None, level: float | None = None) -> str:
+    """Write a value with the unit of its metric: 2.310 σ; a dash when it is not known.
+
+    Args:
+        metric: what it is a value of.
+        value: in the unit of its metric.
+        level: the threshold that stands beside it, from which it is told apart; None: there is none.
+    """
     if value is None or math.isnan(value):
         return "–"
-    return f"{_figures(metric, value)} {_unit(metric)}".strip()
+    return f"{beside(value, level, partial(_figures, metric))} {_unit(metric)}".strip()
 
 
-def _figures(metric: str, value: float) -> str:
+def _figures(metric: str, value: float, more: int) -> str:
+    """Write a value in so many digits more than usual."""
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if metric in WHOLE and value == round(value):
         return f"{value:,.0f}"
-    return f"{value:,.{digits_of(abs(value)) + 1}f}"
+    return f"{value:,.{digits_of(abs(value)) + 1 + more}f}"
 
 
 def level_text(metric: str, level: float | None) -> str:
@@ -61,10 +69,18 @@ def level_text(metric: str, level: float | None) -> str:
     return "–" if level is None or math.isnan(level) else f"{readable(level)} {_unit(metric)}".strip()
 
 
+def _reached(decision: Decision) -> float | None:
+    """Return the threshold on the side of zero on which it was reached: that of an absolute value has two."""
+    return level_of(decision.rule, decision.metric, decision.value, decision.threshold)
+
+
 def _reached_text(decision: Decision) -> str:
-    """Write the threshold on the side of zero on which it was reached: that of an absolute value has two."""
-    level = level_of(decision.rule, decision.metric, decision.value, decision.threshold)
-    return level_text(decision.metric, level)
+    return level_text(decision.metric, _reached(decision))
+
+
+def seen_text(decision: Decision) -> str:
+    """Write the value of a decision as it stands beside its threshold: 2.310 σ."""
+    return value_text(decision.metric, decision.value, _reached(decision))
 
 
 def _unit(metric: str) -> str:
@@ -81,8 +97,8 @@ def what_text(decision: Decision) -> str:
 def found_text(decision: Decision) -> str:
     """Write a decision in one line: z-score 2.310 σ, above 2 σ."""
     known = METRICS.get(decision.metric)
-    name, value = known.words if known else decision.metric, value_text(decision.metric, decision.value)
-    return f"{name} {value}, {decision.direction} {_reached_text(decision)}"
+    name = known.words if known else decision.metric
+    return f"{name} {seen_text(decision)}, {decision.direction} {_reached_text(decision)}"
 
 
 def word_of(decision: Decision) -> str:

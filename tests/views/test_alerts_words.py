@@ -21,6 +21,7 @@ from pairscope.views.alerts_words import (
     late_text,
     level_text,
     receipt_text,
+    seen_text,
     standing_of,
     value_text,
     what_text,
@@ -65,6 +66,16 @@ def test_an_absolute_value_is_told_on_the_side_where_it_was_found() -> None:
     assert what_text(below) == "z-score below -2 σ"
     assert found_text(below) == "z-score -2.400 σ, below -2 σ"
     assert what_text(replace(below, rule=RULE | {"when": "z < 2"})) == "z-score below 2 σ"
+
+
+def test_a_value_has_as_many_digits_as_tell_it_from_its_threshold() -> None:
+    near = decision(metric="price", value=1.08523, threshold=1.0852, rule=RULE | {"when": "price > 1.0852"})
+    assert (value_text("price", 1.08523), value_text("price", 1.08523, 1.0852)) == ("1.085", "1.08523")
+    assert seen_text(near) == "1.08523"
+    assert found_text(near) == "price 1.08523, above 1.0852"
+    assert seen_text(decision(value=-2.0004, direction="below")) == "-2.0004 σ"
+    assert found_text(replace(near, threshold=None)) == "price 1.085, above –"
+    assert found_text(replace(near, value=math.nan)) == "price –, above 1.0852"
 
 
 def test_a_decision_stands_where_its_times_say() -> None:
