@@ -11,6 +11,8 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from tests.browser.looking import wait_until_settled
+
 CHART = ".pairscope-chart"
 FIRST_START_MS = 150_000
 """Kernels that were never compiled on this machine take 20 s, and more on a busy one."""
@@ -209,7 +211,9 @@ def test_the_numbers_can_be_taken_home(page: Page, url: str, tmp_path: Path) -> 
 
 def test_paused_stops_the_refresh_and_shows_no_signal(page: Page, url: str) -> None:
     look(page, url)
+    wait_until_settled(page)  # until then the sidebar may move what is to be clicked
     page.get_by_role("button", name="Pause page").click()
+    page.get_by_role("button", name="Resume page").wait_for()
     page.get_by_text("no signal: paused").first.wait_for()
     before = page.get_by_text(" UTC").first.inner_text()
     assert page.evaluate("() => new Promise((done) => setTimeout(() => done(window.draws), 2500))") >= 0

@@ -483,7 +483,7 @@ def test_a13_trades_that_come_twice_or_in_disorder_on_two_connections_are_stored
         exchange.inject(Fault("reorder", after=200, count=500))
         desk.make(2_000)
         desk.assert_whole()
-        assert desk.health.duplicates >= 2_000
+        wait(lambda: desk.health.duplicates >= 2_000)  # one connection may be behind the other
         assert desk.store.reject_counts() == {}
 
 
