@@ -256,8 +256,6 @@ class BarTarget:
 
     def _judge_between(self, now: Round, places: Sequence[Place], since: int, until: int) -> bool:
         """Judge the rows of a stretch, near a gap for each kind of rule by itself; return whether there are any."""
-        for tape in self.tapes:
-            tape.reach(since)
         start = self._start(since)
         bars = [bars for tape in self.tapes if (bars := tape.between(start, until)) is not None]
         if len(bars) < len(self.tapes):
