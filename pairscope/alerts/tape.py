@@ -102,8 +102,7 @@ class Tape:
 
     def reach(self, start: int) -> None:
         """Bring earlier bars into memory, as far as there are any, and have them stay there for a while."""
-        if start < self._asked:
-            self._asked = start
+        self._asked = min(self._asked, start)
         if start >= self.start or self.bars is None:
             return
         start = max(self.timeframe.floor(start), self.earliest)
