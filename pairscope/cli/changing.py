@@ -38,6 +38,7 @@ from store import Deletion, Owner, find_owner, store_path
 STATUS_SECONDS = 5.0
 """A process that does not tell its state within this is hung."""
 
+CHANGE_SECONDS = 60.0
 IMPORT_SECONDS = 3600.0
 """A file of 20 million trades takes minutes."""
 
@@ -80,7 +81,8 @@ def prune(options: argparse.Namespace, settings: Settings) -> Outcome:
     """Delete old trades and 1-second bars; 1-minute bars stay."""
     if options.ticks_days is None and options.seconds_days is None:
         raise WrongUse("nothing to prune: give --ticks-days, --seconds-days, or both")
-    return change(settings, "prune", {"ticks_days": options.ticks_days, "seconds_days": options.seconds_days})
+    asked: dict[str, object] = {"ticks_days": options.ticks_days, "seconds_days": options.seconds_days}
+    return change(settings, "prune", asked, seconds=SECONDS)
 
 
 def delete_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +98,7 @@ def delete(options: argparse.Namespace, settings: Settings) -> Outcome:
         plan = reader.deletion(options.symbol)
     confirm = plan.phrase if options.yes else ask(plan)
     symbol = str(plan.instruments[0]) if options.symbol else None
-    return change(settings, "delete", {"symbol": symbol, "confirm": confirm})
+    return change(settings, "delete", {"symbol": symbol, "confirm": confirm}, seconds=SECONDS)
 
 
 def ask(plan: Deletion) -> str:
@@ -116,7 +118,7 @@ def change(
     name: str,
     arguments: dict[str, object],
     *,
-    seconds: float = SECONDS,
+    seconds: float = CHANGE_SECONDS,
     begin: bool = False,
 ) -> Outcome:
     """Run a writing command where the store is owned, or here when nobody owns it; `begin` one if there is none."""

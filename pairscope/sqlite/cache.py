@@ -105,10 +105,9 @@ class BarCache:
             window = self._windows.setdefault((instrument, timeframe), _Window())
             window.asked = self._clock()
             self._windows.move_to_end((instrument, timeframe))
-            oldest = next(iter(self._windows.values()))
-            while len(self._windows) > self._limit or oldest.asked < window.asked - UNASKED_S:
+            since = window.asked - UNASKED_S
+            while len(self._windows) > self._limit or next(iter(self._windows.values())).asked < since:
                 self._windows.popitem(last=False)
-                oldest = next(iter(self._windows.values()))
             return window
 
     def _begin(self, window: _Window, instrument: Instrument, timeframe: Timeframe, start: int, end: int) -> Bars:
